@@ -1,0 +1,63 @@
+# `make demo` and `make test` need only Python 3.11-3.13 and make: the rest is fetched into .venv.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test lint format bench-views lock clean
+
+# The first interpreter that really runs (version managers leave commands that only complain).
+PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14); print(sys.executable)' \
+	2>/dev/null && break; done)
+UV := $(or $(shell uv --version >/dev/null 2>&1 && command -v uv),.venv-uv/bin/uv)
+BIN := .venv/bin
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/.installed  ## pretrain BYOL on 20,000 real images, measure it, write runs/demo/report.html
+	$(BIN)/ownlatent demo --out runs/demo
+
+test: lint  ## lint, check types and run every test
+	$(BIN)/python -m pytest
+
+lint: .venv/.installed  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.installed  ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-views: .venv/.benchmark  ## compare the views with lightly's on this machine
+	$(BIN)/python benchmarks/views.py $(ARGS)
+
+setup: .venv/.installed  ## only build the environment
+
+lock: | $(UV)  ## rewrite requirements.lock (ARGS=--upgrade for newer versions)
+	$(UV) pip compile --quiet --universal --python-version 3.11 --extra track --extra dev \
+		--no-annotate --no-emit-index-url --custom-compile-command "make lock" $(ARGS) \
+		--output-file requirements.lock pyproject.toml
+
+clean:  ## remove the environments and caches; runs/ stays
+	rm -rf .venv .venv-uv .mypy_cache .pytest_cache .ruff_cache
+	find src tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+.venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
+	$(UV) pip sync --python $(BIN)/python requirements.lock
+	$(INSTALL) --no-deps --editable .
+	@touch $@
+
+.venv/.benchmark: .venv/.installed
+	$(INSTALL) --constraint requirements.lock --editable '.[benchmark]'
+	@touch $@
+
+.venv/bin/python: | $(UV)
+	@echo "Setting up .venv: with nothing cached this fetches about 5 GB, most of it torch."
+	rm -rf .venv
+	$(UV) venv --quiet --python "$(or $(PYTHON),3.11)" .venv
+
+.venv-uv/bin/uv:
+	@test -n "$(PYTHON)" || { echo "Install Python 3.11, 3.12 or 3.13, or uv."; exit 1; }
+	@"$(PYTHON)" -m venv .venv-uv || { echo "Install Python's venv module (Debian: python3-venv), or uv."; exit 1; }
+	.venv-uv/bin/python -m pip install --quiet uv

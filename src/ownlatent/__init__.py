@@ -1,0 +1,1 @@
+"""ownlatent: bootstrap your own latent, from your own images."""
