@@ -1,0 +1,26 @@
+"""Schedules: pure functions of the optimizer step, counted from 0."""
+
+import math
+
+
+def cosine(step: int, total_steps: int, start: float, end: float) -> float:
+    """Half a cosine from ``start`` at step 0 to ``end`` at ``total_steps``."""
+    progress = min(step, total_steps) / max(total_steps, 1)
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def ema_rate(step: int, total_steps: int, base: float) -> float:
+    """BYOL's target decay, tau_k = 1 - (1 - tau_base) (cos(pi k / K) + 1) / 2 (section 3.3).
+
+    It is ``base`` at step 0 and 1 at ``total_steps``: the target follows less and less.
+    """
+    return cosine(step, total_steps, base, 1.0)
+
+
+def warmup_cosine(
+    step: int, total_steps: int, warmup_steps: int, peak: float, end: float = 0.0
+) -> float:
+    """Linear from 0 at step 0 to ``peak`` at ``warmup_steps``, then half a cosine to ``end``."""
+    if step < warmup_steps:
+        return peak * step / warmup_steps
+    return cosine(step - warmup_steps, total_steps - warmup_steps, peak, end)

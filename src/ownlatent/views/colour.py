@@ -1,0 +1,77 @@
+"""Brightness, contrast, saturation, hue and grayscale are affine; so is any sequence of them."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from .draw import BRIGHTNESS, CONTRAST, HUE, SATURATION, Draw
+from .recipe import Recipe
+
+GRAY = (0.2989, 0.587, 0.114)  # ITU-R BT.601 luma, as torchvision and the BYOL code round it
+_YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
+
+
+def rotation(turns: Tensor) -> Tensor:
+    """Hue as a rotation of the chroma plane of YIQ: ``[B]`` turns to ``[B, 3, 3]`` on RGB.
+
+    It keeps luma and is linear, which the hue of HSV is not; a positive turn goes the way of
+    HSV, from red to yellow.
+    """
+    to_yiq = torch.tensor(_YIQ, device=turns.device)
+    to_rgb = torch.linalg.inv(torch.tensor(_YIQ, dtype=torch.float64)).to(turns)
+    cos, sin = torch.cos(turns * math.tau), torch.sin(turns * math.tau)
+    one, zero = torch.ones_like(cos), torch.zeros_like(cos)
+    turn = torch.stack([one, zero, zero, zero, cos, sin, zero, -sin, cos], dim=1).view(-1, 3, 3)
+    return to_rgb @ turn @ to_yiq
+
+
+def colours(recipe: Recipe, draw: Draw, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """The matrix and offset of a view's colour operations.
+
+    Brightness and contrast act on any number of channels; saturation, hue and grayscale on RGB.
+
+    Args:
+        recipe: for the style of brightness and contrast.
+        draw: the drawn factors and their order.
+        mean: float ``[B, C]``, each channel's mean over the crop before blur, in [0, 1].
+
+    Returns:
+        ``[B, C, C]`` and ``[B, C]``: a pixel x becomes ``matrix @ x + offset``.
+    """
+    batch, channels = mean.shape
+    rgb = channels == 3
+    eye = torch.eye(channels, device=mean.device)
+    gray = torch.tensor(GRAY, device=mean.device) if rgb else torch.full_like(mean[0], 1 / channels)
+    to_gray = gray.expand(channels, channels)  # every row is the luma
+
+    additive = recipe.style == "deepmind"
+    matrices = [eye.expand(batch, -1, -1)] * 4
+    matrices[CONTRAST] = draw.contrast[:, None, None] * eye
+    if not additive:
+        matrices[BRIGHTNESS] = draw.brightness[:, None, None] * eye
+    if rgb:
+        saturation = draw.saturation[:, None, None]
+        matrices[SATURATION] = saturation * eye + (1 - saturation) * to_gray
+        matrices[HUE] = rotation(draw.hue)
+    operations = torch.stack(matrices, dim=1)
+
+    matrix, offset = eye.expand(batch, -1, -1), torch.zeros_like(mean)
+    rows = torch.arange(batch, device=mean.device)
+    for which in draw.order.unbind(1):
+        operation = operations[rows, which]
+        pivot = mean if additive else (mean @ gray)[:, None].expand_as(mean)
+        shift = torch.where((which == CONTRAST)[:, None], (1 - draw.contrast)[:, None] * pivot, 0.0)
+        if additive:
+            shift = shift + torch.where(which == BRIGHTNESS, draw.brightness, 0.0)[:, None]
+        matrix = operation @ matrix
+        # The mean of an affine image is the affine image of the mean: one value serves throughout.
+        offset, mean = _apply(operation, offset) + shift, _apply(operation, mean) + shift
+    if rgb:
+        last = torch.where(draw.grayscale[:, None, None], to_gray, eye)
+        matrix, offset = last @ matrix, _apply(last, offset)
+    return matrix, offset
+
+
+def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
+    return (matrix @ vector[:, :, None])[:, :, 0]

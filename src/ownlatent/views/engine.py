@@ -1,0 +1,120 @@
+"""From a batch of canvases to its views, on the device.
+
+All of BYOL's augmentation but the clamp and solarize is linear in the pixels. A view is
+
+    normalise(solarize(clamp(C · (Wy · X · Wxᵀ) + c)))
+
+with two resampling matrices per image (:mod:`.geometry`: crop, resize, flip, blur) and one colour
+matrix and offset (:mod:`.colour`). The clamps between operations of the usual pipelines do not
+commute with this and are taken once, after the blur; :mod:`.reference` keeps them all.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .colour import colours
+from .draw import Draw, draw
+from .geometry import blurring, resampling
+from .recipe import Recipe
+from .recipe import recipes as named
+
+
+class Views(nn.Module):
+    """Draws and makes the views of a batch.
+
+    Args:
+        recipes: a name ("byol", "cifar-byol"), or one :class:`Recipe` per view.
+        size: side S of the views, in pixels.
+        mean, std: per-channel statistics in [0, 1] units to normalise with; None keeps [0, 1].
+        reference: make the views operation by operation, clamping after each, with the hue of
+            HSV: slow, and what the fast path is tested against. Same drawn parameters.
+
+    Raises:
+        UsageError: the name is unknown.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        recipes: str | Sequence[Recipe],
+        size: int,
+        *,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        reference: bool = False,
+    ) -> None:
+        super().__init__()
+        self.recipes = named(recipes) if isinstance(recipes, str) else tuple(recipes)
+        self.size = size
+        self.reference = reference
+        self.register_buffer("mean", torch.tensor(mean or [0.0]).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std or [1.0]).view(-1, 1, 1), persistent=False)
+
+    def forward(
+        self,
+        canvases: Tensor,
+        ids: Tensor,
+        epoch: Tensor | int,
+        seed: Tensor | int,
+        sizes: Tensor | None = None,
+    ) -> list[Tensor]:
+        """The views of a batch: a pure function of its arguments, image by image.
+
+        Args:
+            canvases: uint8 or uint16 ``[B, C, H, W]``.
+            ids: int64 ``[B]``.
+            epoch, seed: integers, or int64 scalars on the device (which a compiled call prefers).
+            sizes: ``[B, 2]`` true height and width where canvases are squeezed; None: as they are.
+
+        Returns:
+            One float32 ``[B, C, S, S]`` per recipe.
+        """
+        epoch = torch.as_tensor(epoch, device=ids.device)
+        seed = torch.as_tensor(seed, device=ids.device)
+        height, width = canvases.shape[-2:]
+        if sizes is None:
+            sizes = torch.tensor([height, width], device=ids.device).expand(len(ids), 2)
+        views = []
+        for number, recipe in enumerate(self.recipes):
+            drawn = draw(recipe, number, ids, sizes, (height, width), epoch=epoch, seed=seed)
+            views.append(self.view(canvases, recipe, drawn))
+        return views
+
+    def view(self, canvases: Tensor, recipe: Recipe, drawn: Draw) -> Tensor:
+        """One view with its parameters given: float32 ``[B, C, S, S]``."""
+        if self.reference:
+            from .reference import view
+
+            pixels = view(canvases, recipe, drawn, self.size)
+        else:
+            pixels = linear_view(canvases, recipe, drawn, self.size)
+            pixels = pixels.clamp(0.0, 1.0)
+            if recipe.solarize:
+                inverted = drawn.solarize[:, None, None, None] & (pixels >= 0.5)
+                pixels = torch.where(inverted, 1.0 - pixels, pixels)
+        return (pixels - self.mean) / self.std
+
+
+def linear_view(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int) -> Tensor:
+    """``C · (Wy X Wxᵀ) + c`` in [0, 1] units before the clamp: float32 ``[B, C, S, S]``."""
+    height, width = canvases.shape[-2:]
+    rows = resampling(drawn.top, drawn.height, None, size, height)
+    columns = resampling(drawn.left, drawn.width, drawn.flip, size, width)
+    pixels = canvases.to(torch.float32) / unit(canvases)
+    # Contrast pivots on the mean of the crop before blur: 1ᵀWy · X · Wxᵀ1 / S².
+    mean = torch.einsum("bchw,bh,bw->bc", pixels, rows.mean(1), columns.mean(1))
+    matrix, offset = colours(recipe, drawn, mean)
+    if recipe.blur:
+        blur = blurring(drawn.sigma, size)
+        rows, columns = blur @ rows, blur @ columns
+    resampled = rows[:, None] @ pixels @ columns[:, None].transpose(-1, -2)
+    return (matrix @ resampled.flatten(2) + offset[:, :, None]).view_as(resampled)
+
+
+def unit(canvases: Tensor) -> float:
+    """The integer that stands for 1.0: 255 or 65535."""
+    return float(torch.iinfo(canvases.dtype).max)
