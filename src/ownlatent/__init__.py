@@ -1,1 +1,55 @@
-"""ownlatent: bootstrap your own latent, from your own images."""
+"""ownlatent: bootstrap your own latent, from your own images.
+
+The names below are the public face; heavy libraries are imported when one is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ownlatent import diagnostics, methods, objectives, optim, schedules, views
+    from ownlatent.encoder import Encoder, load_encoder
+    from ownlatent.errors import UsageError
+    from ownlatent.evaluation import evaluate
+    from ownlatent.training import Diverged, Run, pretrain
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Diverged": "training",
+    "Encoder": "encoder",
+    "Run": "training",
+    "UsageError": "errors",
+    "evaluate": "evaluation",
+    "load_encoder": "encoder",
+    "pretrain": "training",
+}
+_ROOMS = ("diagnostics", "methods", "objectives", "optim", "schedules", "views")
+
+__all__ = [
+    "Diverged",
+    "Encoder",
+    "Run",
+    "UsageError",
+    "diagnostics",
+    "evaluate",
+    "load_encoder",
+    "methods",
+    "objectives",
+    "optim",
+    "pretrain",
+    "schedules",
+    "views",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"ownlatent.{_HOMES[name]}"), name)
+    if name in _ROOMS:
+        return import_module(f"ownlatent.{name}")
+    raise AttributeError(f"module 'ownlatent' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

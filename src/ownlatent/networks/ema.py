@@ -1,30 +1,31 @@
 """The target network: an exponential moving average of the online one."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
 class EMA(nn.Module):
-    """A copy of a network whose parameters follow the original's.
+    """A network whose parameters follow another's.
 
     Only parameters are averaged, in float32. Buffers are neither averaged nor copied: batch norm
     keeps the statistics of the target's own forwards, which run in train mode (METHODS.md §1).
 
     Args:
-        online: the network to follow; the copy starts equal to it.
+        online: the network to follow.
+        start: where to start from, a network of the same shape; None: a copy of ``online``.
     """
 
-    def __init__(self, online: nn.Module) -> None:
+    def __init__(self, online: nn.Module, start: nn.Module | None = None) -> None:
         super().__init__()
-        self.network = copy.deepcopy(online).requires_grad_(False)
+        self.network = copy.deepcopy(online if start is None else start).requires_grad_(False)
 
     @torch.no_grad()
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         """The target's output, through which no gradient flows."""
-        output: Tensor = self.network(x)
-        return output
+        return self.network(x)
 
     @torch.no_grad()
     def update(self, online: nn.Module, rate: float) -> None:

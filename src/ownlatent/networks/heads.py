@@ -6,12 +6,18 @@ from torch import nn
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     """Linear with bias, batch norm, ReLU, linear without bias, and nothing after.
 
-    ``[B, inputs]`` to ``[B, outputs]``. Unlike SimCLR's head, its output is not normalised
-    (BYOL, section 3.3; the missing last bias is the official code's).
+    ``[B, inputs]`` to ``[B, outputs]``. Unlike SimCLR's head its output is not normalised (BYOL,
+    section 3.3). The missing last bias and the initialisation, normal with deviation
+    1/sqrt(fan-in) cut at two deviations, biases 0, are the official code's.
     """
-    return nn.Sequential(
+    head = nn.Sequential(
         nn.Linear(inputs, hidden),
         nn.BatchNorm1d(hidden),
         nn.ReLU(inplace=True),
         nn.Linear(hidden, outputs, bias=False),
     )
+    for linear, fan_in in ((head[0], inputs), (head[3], hidden)):
+        std = fan_in**-0.5
+        nn.init.trunc_normal_(linear.weight, std=std, a=-2 * std, b=2 * std)
+    nn.init.zeros_(head[0].bias)
+    return head

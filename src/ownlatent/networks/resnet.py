@@ -42,3 +42,6 @@ class SmallResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.norm(self.blocks(self.stem(x)))).mean(dim=(2, 3))
+
+
+SMALL_RESNETS = {"small-resnet": {"widths": (32, 128, 256), "strides": (2, 2, 2)}}

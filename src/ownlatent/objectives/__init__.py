@@ -1,5 +1,5 @@
 """The losses: pure functions of tensors, each with its equation."""
 
-from .byol import byol
+from ownlatent.objectives.byol import byol
 
 __all__ = ["byol"]

@@ -1,6 +1,6 @@
 """A batch of canvases to views, on the device."""
 
-from .engine import Views
-from .recipe import RECIPES, Recipe, recipes
+from ownlatent.views.engine import Views
+from ownlatent.views.recipe import RECIPES, Recipe, recipes
 
 __all__ = ["RECIPES", "Recipe", "Views", "recipes"]

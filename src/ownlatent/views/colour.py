@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from .draw import BRIGHTNESS, CONTRAST, HUE, SATURATION, Draw
-from .recipe import Recipe
+from ownlatent.views.draw import BRIGHTNESS, CONTRAST, HUE, SATURATION, Draw
+from ownlatent.views.recipe import Recipe
 
 GRAY = (0.2989, 0.587, 0.114)  # ITU-R BT.601 luma, as torchvision and the BYOL code round it
 _YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))

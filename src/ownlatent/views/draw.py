@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..random import uniform
-from .recipe import Recipe
+from ownlatent.philox import uniform
+from ownlatent.views.recipe import Recipe
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 _ORDERS = tuple(permutations(range(4)))

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .colour import colours
-from .draw import Draw, draw
-from .geometry import blurring, resampling
-from .recipe import Recipe
-from .recipe import recipes as named
+from ownlatent.views.colour import colours
+from ownlatent.views.draw import Draw, draw
+from ownlatent.views.geometry import blurring, resampling
+from ownlatent.views.recipe import Recipe
+from ownlatent.views.recipe import recipes as named
 
 
 class Views(nn.Module):
@@ -87,7 +87,7 @@ class Views(nn.Module):
     def view(self, canvases: Tensor, recipe: Recipe, drawn: Draw) -> Tensor:
         """One view with its parameters given: float32 ``[B, C, S, S]``."""
         if self.reference:
-            from .reference import view
+            from ownlatent.views.reference import view
 
             pixels = view(canvases, recipe, drawn, self.size)
         else:

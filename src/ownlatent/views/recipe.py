@@ -8,7 +8,7 @@ solarize, clip, normalise.
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..errors import UsageError
+from ownlatent.errors import UsageError
 
 
 @dataclass(frozen=True)

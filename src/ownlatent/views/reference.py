@@ -9,9 +9,9 @@ import torch
 import torchvision.transforms.v2.functional as F
 from torch import Tensor
 
-from .draw import BRIGHTNESS, CONTRAST, HUE, SATURATION, Draw
-from .geometry import blur_radius
-from .recipe import Recipe
+from ownlatent.views.draw import BRIGHTNESS, CONTRAST, HUE, SATURATION, Draw
+from ownlatent.views.geometry import blur_radius
+from ownlatent.views.recipe import Recipe
 
 
 def view(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int) -> Tensor:

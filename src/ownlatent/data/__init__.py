@@ -1,0 +1,18 @@
+"""From files to canvases: sources, decoding, and where decoded images live."""
+
+from ownlatent.data.build import decode_canvases
+from ownlatent.data.canvases import Canvases, overlap
+from ownlatent.data.fingerprint import sample_id
+from ownlatent.data.opening import Data, open_source
+from ownlatent.data.source import Source, Unreadable
+
+__all__ = [
+    "Canvases",
+    "Data",
+    "Source",
+    "Unreadable",
+    "decode_canvases",
+    "open_source",
+    "overlap",
+    "sample_id",
+]

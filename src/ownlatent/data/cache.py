@@ -1,0 +1,108 @@
+"""Canvases in a file: decoded by whoever comes first, mapped by everyone after."""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ownlatent.data.canvas import CanvasShape
+from ownlatent.data.decoding import Decoded, Sink
+from ownlatent.data.pixels import Pixels
+from ownlatent.data.placement import gigabytes, require_disk
+from ownlatent.errors import UsageError
+
+
+def default_cache_dir() -> Path:
+    """``$XDG_CACHE_HOME/ownlatent``, or ``~/.cache/ownlatent``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ownlatent"
+
+
+def map_or_decode(
+    folder: Path, key: str, shape: CanvasShape, count: int, fill: Callable[[Sink], Decoded]
+) -> tuple[Tensor, Decoded]:
+    """Canvases under ``folder/key``, decoded by ``fill`` unless they are already complete there.
+
+    A set is written as ``key.tmp`` and renamed when all of it has reached the disk, so the name
+    alone says that it is complete. One process decodes while others that want the same set wait.
+
+    Raises:
+        UsageError: the folder cannot be written, or the disk has too little room for ``count``.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / f"{key}.lock"):
+            if not (folder / key).is_dir():
+                _write(folder, key, shape.bytes * count, fill)
+    except OSError as error:
+        need = gigabytes(shape.bytes * count)
+        reason = "is full" if error.errno == errno.ENOSPC else f"cannot be written ({error})"
+        raise UsageError(
+            f"the cache folder {folder} {reason}: choose another with {need} free"
+        ) from error
+    decoded = _read_rows(folder / key)
+    return _map_pixels(folder / key, shape, len(decoded.rows)), decoded
+
+
+def as_tensor(array: Pixels) -> Tensor:
+    """A tensor over the same memory. A read-only map stays one: writing to it would crash."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # let go when the file closes, even by a kill
+        yield
+
+
+def _write(folder: Path, key: str, size: int, fill: Callable[[Sink], Decoded]) -> None:
+    building = folder / f"{key}.tmp"
+    shutil.rmtree(building, ignore_errors=True)  # what a killed process left
+    require_disk(size, folder)
+    building.mkdir()
+    try:
+        with (building / "pixels.bin").open("wb") as file:
+
+            def write(canvases: Pixels) -> None:
+                file.write(np.ascontiguousarray(canvases).data)
+
+            decoded = fill(write)
+            _flush(file.fileno(), file.flush)
+        with (building / "rows.npz").open("wb") as file:
+            np.savez(file, rows=decoded.rows, digests=decoded.digests)
+            _flush(file.fileno(), file.flush)
+        with (building / "skipped.json").open("w") as text:
+            json.dump(decoded.skipped, text)
+            _flush(text.fileno(), text.flush)
+        building.rename(folder / key)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+
+
+def _flush(descriptor: int, flush: Callable[[], None]) -> None:
+    flush()
+    os.fsync(descriptor)
+
+
+def _read_rows(entry: Path) -> Decoded:
+    with np.load(entry / "rows.npz") as saved:
+        rows, digests = saved["rows"], saved["digests"]
+    skipped = [(name, why) for name, why in json.loads((entry / "skipped.json").read_text())]
+    return Decoded(rows, digests, skipped)
+
+
+def _map_pixels(entry: Path, shape: CanvasShape, count: int) -> Tensor:
+    size = (count, shape.channels, shape.height, shape.width)
+    return as_tensor(np.memmap(entry / "pixels.bin", dtype=shape.dtype, mode="r", shape=size))

@@ -1,0 +1,86 @@
+"""From what a person gives to a source."""
+
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from torch import Tensor
+
+from ownlatent.data.arrays import open_array, open_array_file
+from ownlatent.data.folder import SUFFIXES, FolderSource, list_files
+from ownlatent.data.source import Source
+from ownlatent.errors import UsageError
+
+Data: TypeAlias = str | Path | np.ndarray[Any, Any] | Tensor
+_KINDS = "a folder of images, a .npy or .npz file, or a Parquet file or a folder of them"
+
+
+def open_source(data: Data, *, labelled: bool = False) -> Source:
+    """The samples in ``data``.
+
+    Args:
+        data: a folder of JPEG, PNG, WebP, TIFF or BMP files, nested at will; an array or tensor,
+            uint8 or uint16, ``[N, H, W]``, ``[N, H, W, C]`` or ``[N, C, H, W]`` (the channels are
+            the shorter of the second and last axis, at most 16); a ``.npy`` file of one, or an
+            ``.npz`` file with it under ``images``, ``x`` or ``data`` and perhaps ``labels``,
+            ``label`` or ``y``; a Parquet file, or a folder of them taken together in sorted order.
+        labelled: labels are needed. For a folder they are the first parts of the paths, and only
+            then given; arrays and tables give those they have in any case.
+
+    Raises:
+        UsageError: nothing there, nothing in it, a kind not known, or no label where needed.
+    """
+    if isinstance(data, str | Path):
+        source = _open_path(Path(data).expanduser(), labelled)
+    else:
+        source = open_array(data)
+    if labelled and source.labels is None:
+        raise UsageError(
+            f"{source.name} has no labels: use a folder with one folder per class, an .npz file "
+            f"with 'images' and 'labels', or a Parquet file with an integer column 'label'"
+        )
+    if labelled and source.labels is not None and bool((source.labels < 0).any()):
+        without = int((source.labels < 0).sum())
+        raise UsageError(
+            f"{without:,} of {len(source):,} labels in {source.name} are missing or negative: "
+            f"leave those rows out"
+        )
+    return source
+
+
+def _open_path(path: Path, labelled: bool) -> Source:
+    if path.is_dir():
+        return _open_folder(path, labelled)
+    if not path.exists():
+        raise UsageError(f"{path} does not exist: give {_KINDS}")
+    suffix = path.suffix.lower()
+    if suffix in (".npy", ".npz"):
+        return open_array_file(path)
+    if suffix == ".parquet":
+        return _parquet(path.parent, [path.name])
+    if suffix in SUFFIXES:
+        raise UsageError(f"{path} is a single image: give the folder that holds the images")
+    raise UsageError(f"{path} is of a kind not known here: give {_KINDS}")
+
+
+def _open_folder(root: Path, labelled: bool) -> Source:
+    files = list_files(root)
+    images = [file for file in files if Path(file).suffix.lower() in SUFFIXES]
+    tables = [file for file in files if Path(file).suffix.lower() == ".parquet"]
+    if images and tables:
+        raise UsageError(
+            f"{root} holds both images ({images[0]}) and Parquet files ({tables[0]}): "
+            f"give a folder of one kind"
+        )
+    if images:
+        return FolderSource(root, images, labelled=labelled)
+    if tables:
+        return _parquet(root, tables)
+    held = f"only other files ({files[0]})" if files else "no files"
+    raise UsageError(f"{root} holds {held}: give {_KINDS}")
+
+
+def _parquet(root: Path, files: list[str]) -> Source:
+    from ownlatent.data.parquet import ParquetSource  # pyarrow is slow to import
+
+    return ParquetSource(root, files)

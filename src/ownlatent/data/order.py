@@ -1,0 +1,25 @@
+"""The order of an epoch: a pure function of seed and epoch."""
+
+import torch
+from torch import Tensor
+
+from ownlatent.philox import words
+
+_STREAM = 1 << 15  # apart from the views' streams
+
+
+def epoch_order(ids: Tensor, seed: int, epoch: int) -> Tensor:
+    """The rows of an epoch in order: int64 ``[N]``, a permutation of the rows of ``ids``.
+
+    Each sample's place is a hash of its id, so every process computes the same order, batch size
+    and workers play no part, and a file added or skipped leaves the others in their order.
+    """
+    keys = words(
+        ids,
+        seed=torch.tensor(seed),
+        epoch=torch.tensor(epoch),
+        stream=_STREAM,
+        count=2,
+    )
+    # 62 random bits: ties are as good as impossible, and a stable sort settles them anyway.
+    return torch.argsort((keys[:, 0] << 30) ^ keys[:, 1], stable=True)

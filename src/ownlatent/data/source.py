@@ -1,0 +1,96 @@
+"""A source: samples that are named, identified, perhaps labelled, and read one at a time."""
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from ownlatent.data.decode import decode, probe
+from ownlatent.data.fingerprint import content_digest, sample_id
+from ownlatent.data.pixels import Header, Pixels
+
+
+class Unreadable(Exception):
+    """One sample that cannot be read, and why. It is named, counted and skipped."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name}: {why}")
+        self.name = name
+        self.why = why
+
+
+class Source(ABC):
+    """Samples in a fixed order.
+
+    Attributes:
+        name: what a person calls the data (its path, say).
+        names: one name per sample; see `sample_id`.
+        ids: int64 ``[N]``, the hashes of the names.
+        labels: int64 ``[N]``, or None; -1 stands for "no label".
+        classes: the class names by label, or None where they are not known.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        names: list[str],
+        labels: Tensor | None = None,
+        classes: list[str] | None = None,
+    ) -> None:
+        self.name = name
+        self.names = names
+        self.ids = torch.tensor([sample_id(each) for each in names], dtype=torch.int64)
+        self.labels = labels
+        self.classes = classes
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @abstractmethod
+    def stamp(self) -> str:
+        """What a cached copy is filed under: cheap, and different once the data differ."""
+
+    @abstractmethod
+    def _load(self, index: int) -> bytes | Pixels:
+        """The encoded image, or its pixels ``[C, H, W]`` where nothing is encoded."""
+
+    def _probe(self, index: int) -> Header:
+        loaded = self._load(index)
+        if isinstance(loaded, bytes):
+            return probe(io.BytesIO(loaded))
+        channels, height, width = loaded.shape
+        return Header(height, width, channels, loaded.dtype.itemsize * 8)
+
+    def header(self, index: int) -> Header:
+        """Size, channels and depth without decoding. Raises `Unreadable`."""
+        with self._naming(index):
+            return self._probe(index)
+
+    def read(self, index: int) -> Pixels:
+        """The image as uint8 or uint16 ``[C, H, W]``. Raises `Unreadable`."""
+        return self.read_with_digest(index)[0]
+
+    def digest(self, index: int) -> bytes:
+        """16 bytes that tell this sample's content; see `content_digest`. Raises `Unreadable`."""
+        with self._naming(index):
+            return content_digest(self._load(index))
+
+    def read_with_digest(self, index: int, at_least: int | None = None) -> tuple[Pixels, bytes]:
+        """`read` and `digest` from one access; ``at_least`` is `decode`'s."""
+        with self._naming(index):
+            loaded = self._load(index)
+            pixels = decode(loaded, at_least=at_least) if isinstance(loaded, bytes) else loaded
+            return pixels, content_digest(loaded)
+
+    @contextmanager
+    def _naming(self, index: int) -> Iterator[None]:
+        try:
+            yield
+        # Decoders meet damaged files with exceptions of every type (IndexError, struct.error,
+        # ZeroDivisionError, ...). One file's damage must not end a run, whatever its type.
+        except Exception as error:
+            why = " ".join(str(error).split()) or type(error).__name__
+            raise Unreadable(self.names[index], why) from error

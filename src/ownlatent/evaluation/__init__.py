@@ -1,0 +1,8 @@
+"""What an encoder is worth: kNN, a linear probe, and the baselines beside them."""
+
+from ownlatent.evaluation.features import embed
+from ownlatent.evaluation.knn import knn, nearest
+from ownlatent.evaluation.linear import linear_probe
+from ownlatent.evaluation.run import PROTOCOLS, evaluate
+
+__all__ = ["PROTOCOLS", "embed", "evaluate", "knn", "linear_probe", "nearest"]

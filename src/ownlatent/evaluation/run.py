@@ -1,0 +1,158 @@
+"""Evaluating an encoder on labelled images, beside the baselines that say what it is worth."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ownlatent.data import Canvases, Data, decode_canvases, open_source, overlap
+from ownlatent.encoder import EncoderFolder
+from ownlatent.errors import UsageError
+from ownlatent.evaluation.baselines import RawPixels
+from ownlatent.evaluation.features import embed
+from ownlatent.evaluation.interval import Accuracy
+from ownlatent.evaluation.knn import SETTINGS, knn
+from ownlatent.evaluation.linear import linear_probe, stratified_holdout
+
+PROTOCOLS = ("knn", "linear")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled images to fit on and to score on."""
+
+    train: Canvases
+    train_rows: Tensor
+    test: Canvases
+    test_rows: Tensor
+
+    def labels(self) -> tuple[Tensor, Tensor]:
+        assert self.train.labels is not None and self.test.labels is not None
+        return self.train.labels[self.train_rows], self.test.labels[self.test_rows]
+
+
+def evaluate(
+    run: str | Path,
+    data: Data,
+    *,
+    test: Data | None = None,
+    protocols: Sequence[str] = PROTOCOLS,
+    network: str | None = None,
+    baselines: bool = True,
+    limit: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Measure an encoder on labelled images.
+
+    Args:
+        run: a run folder or its ``encoder/``.
+        data: labelled images (class folders, ``.npz`` or Parquet) that probes are fitted on.
+        test: labelled images to score on, once. Without it a fifth of each class of ``data``,
+            chosen by ``seed``, is kept apart for that.
+        protocols: "knn" (both published settings) and "linear".
+        network: "online" (the default) or "target".
+        baselines: also measure the same network at random initialisation, and raw pixels.
+        limit: fit on the first ``limit`` images only.
+        seed: of the split, the probe's held-out part and the random initialisation.
+        device: where features are computed.
+
+    Returns:
+        ``results``: one dict per features and protocol with accuracy, its 95 % interval (``low``,
+        ``high``), protocol, n_train, n_test and seed; ``data``: sizes, fingerprints and how many
+        test images also occur in training. Also written to ``evaluation.json`` in the run.
+
+    Raises:
+        UsageError: there is no encoder, or the data have no usable labels.
+    """
+    unknown = [p for p in protocols if p not in PROTOCOLS]
+    if unknown or not protocols:
+        raise UsageError(f"Choose protocols among {', '.join(PROTOCOLS)}; got {list(protocols)}.")
+    folder = EncoderFolder.find(run)
+    encoder = folder.load(network).to(device)
+    size = encoder.preprocessing.size
+    split = _split(data, test, size, limit, seed)
+    name = f"{folder.config['provenance'].get('method', 'encoder').upper()} " + (
+        f"({network or folder.config['networks'][0]})"
+    )
+    sets: list[tuple[str, nn.Module]] = [(name, encoder)]
+    if baselines:
+        sets.append(("random initialisation", folder.blank(seed).to(device)))
+        sets.append(("raw pixels", RawPixels()))
+    results = []
+    for features, net in sets:
+        train = embed(net, split.train, device=device)[split.train_rows]
+        scored = embed(net, split.test, device=device)[split.test_rows]
+        for protocol, result in _measure(train, scored, split, protocols, seed):
+            low, high = result.interval
+            results.append(
+                {
+                    "features": features,
+                    "protocol": protocol,
+                    "accuracy": result.accuracy,
+                    "low": low,
+                    "high": high,
+                    "n_train": result.n_train,
+                    "n_test": result.n_test,
+                    "seed": seed,
+                    "details": result.protocol,
+                }
+            )
+    report = {
+        "encoder": str(folder.path),
+        "results": results,
+        "data": {
+            "train": len(split.train_rows),
+            "test": len(split.test_rows),
+            "fingerprints": [split.train.fingerprint, split.test.fingerprint],
+            "test_images_in_train": overlap(split.train, split.test) if test is not None else 0,
+        },
+    }
+    if folder.path.name == "encoder":
+        path = folder.path.parent / "evaluation.json"
+        path.write_text(json.dumps(report, indent=2) + "\n")
+    return report
+
+
+def _measure(
+    train: Tensor, test: Tensor, split: Split, protocols: Sequence[str], seed: int
+) -> list[tuple[str, Accuracy]]:
+    train_labels, test_labels = split.labels()
+    measured: list[tuple[str, Accuracy]] = []
+    if "linear" in protocols:
+        probe = linear_probe(train, train_labels, test, test_labels, seed=seed)
+        measured.append(("linear probe", probe))
+    if "knn" in protocols:
+        # Ids tell samples apart within one source; two folders may share relative names.
+        same = split.train is split.test
+        ids = {
+            "train_ids": split.train.ids[split.train_rows] if same else None,
+            "test_ids": split.test.ids[split.test_rows] if same else None,
+        }
+        for k, temperature in SETTINGS:
+            if k < len(train):
+                near = knn(
+                    train, train_labels, test, test_labels, k=k, temperature=temperature, **ids
+                )
+                measured.append((f"kNN (k={k}, T={temperature:g})", near))
+    return measured
+
+
+def _split(data: Data, test: Data | None, size: int, limit: int | None, seed: int) -> Split:
+    train = decode_canvases(open_source(data, labelled=True), view_size=size)
+    rows = torch.arange(len(train))
+    if test is not None:
+        other = decode_canvases(open_source(test, labelled=True), view_size=size)
+        if train.classes and other.classes and train.classes != other.classes:
+            raise UsageError(
+                "The training and the test data have different classes; name their class folders "
+                "alike."
+            )
+        return Split(train, rows[:limit], other, torch.arange(len(other)))
+    assert train.labels is not None
+    held = stratified_holdout(train.labels, 0.2, seed)
+    return Split(train, rows[~held][:limit], train, rows[held])

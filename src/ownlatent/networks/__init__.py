@@ -1,0 +1,19 @@
+"""Backbones, heads, the EMA target, and batch norm over a group."""
+
+from ownlatent.networks.backbone import SMALL, backbone
+from ownlatent.networks.ema import EMA
+from ownlatent.networks.heads import mlp
+from ownlatent.networks.initial import load_weights
+from ownlatent.networks.norm import GroupBatchNorm, group_batch_norm
+from ownlatent.networks.tower import Tower
+
+__all__ = [
+    "EMA",
+    "SMALL",
+    "GroupBatchNorm",
+    "Tower",
+    "backbone",
+    "group_batch_norm",
+    "load_weights",
+    "mlp",
+]

@@ -1,0 +1,81 @@
+"""Backbones by name: timm's, and a small one of our own; a stem that fits small images."""
+
+import difflib
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from ownlatent.errors import UsageError
+from ownlatent.networks.resnet import SMALL_RESNETS, SmallResNet
+
+SMALL = 64
+"""Images up to this side, in pixels, get the small-image stem."""
+
+
+def backbone(name: str, channels: int = 3, size: int = 224) -> tuple[nn.Module, str]:
+    """Build a backbone without its classifier, freshly initialised.
+
+    Args:
+        name: a timm model, or "small-resnet".
+        channels: of the images.
+        size: side of the views in pixels. Up to 64, a ResNet's 7x7 stride-2 stem and max pooling
+            become one 3x3 stride-1 convolution, as published CIFAR runs have it; a ViT is built
+            for that size with patches that leave an 8x8 grid.
+
+    Returns:
+        the network, ``[B, C, H, W]`` to pooled features ``[B, num_features]``, and a line that
+        says what it is.
+
+    Raises:
+        UsageError: no such model (with the nearest names), or it cannot take this size.
+    """
+    if name in SMALL_RESNETS:
+        net: Any = SmallResNet(channels, **SMALL_RESNETS[name])
+        return net, _describe(name, net, "its own stem for small images")
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, [*SMALL_RESNETS, *timm.list_models()], n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()."
+        raise UsageError(f"No backbone is called {name!r}; {hint}")
+    options: dict[str, Any] = {"num_classes": 0, "in_chans": channels, "pretrained": False}
+    stem = "standard stem"
+    try:
+        if name.startswith(("vit_", "deit")):
+            options["img_size"] = size
+            if size <= SMALL:
+                options["patch_size"] = max(1, size // 8)
+                stem = f"{options['patch_size']}-pixel patches for {size}-pixel images"
+            net = timm.create_model(name, **options)
+        else:
+            net = timm.create_model(name, **options)
+            if size <= SMALL and _shrink_stem(net, channels):
+                stem = f"3x3 stride-1 stem without max pooling, for {size}-pixel images"
+        with torch.no_grad():
+            net.eval()(torch.zeros(1, channels, size, size))
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"Backbone {name!r} cannot take {channels}-channel images of {size} pixels ({reason}); "
+            "choose another backbone or view size."
+        ) from error
+    return net.train(), _describe(name, net, stem)
+
+
+def _shrink_stem(net: Any, channels: int) -> bool:
+    """Give a ResNet-like network the small-image stem; False if it has none to replace."""
+    if not hasattr(net, "maxpool") or not hasattr(net, "conv1"):
+        return False
+    if isinstance(net.conv1, nn.Conv2d):
+        width = net.conv1.out_channels
+        net.conv1 = nn.Conv2d(channels, width, 3, stride=1, padding=1, bias=False)
+        nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
+    else:  # deep stems: three 3x3 convolutions, the first with stride 2
+        net.conv1[0].stride = (1, 1)
+    net.maxpool = nn.Identity()
+    return True
+
+
+def _describe(name: str, net: Any, stem: str) -> str:
+    million = sum(p.numel() for p in net.parameters()) / 1e6
+    return f"{name}: {million:.1f} M parameters, {net.num_features} features, {stem}"

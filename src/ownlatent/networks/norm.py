@@ -1,0 +1,102 @@
+"""Batch norm whose statistics span a chosen group of samples, over processes or within a batch."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class GroupBatchNorm(nn.Module):
+    """Batch norm over groups of samples of the batch that all processes hold together.
+
+    It takes over the parameters and buffers of the layer it replaces. torch's SyncBatchNorm
+    refuses CPU tensors; this one runs wherever its process group does.
+
+    Args:
+        layer: the batch norm to replace.
+        groups: statistics groups that each process's batch is cut into (1: the whole of it).
+        process_group: processes whose batches belong together; None: this one alone.
+    """
+
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor
+
+    def __init__(
+        self, layer: _BatchNorm, groups: int = 1, process_group: dist.ProcessGroup | None = None
+    ) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+        self.register_buffer("running_mean", layer.running_mean)
+        self.register_buffer("running_var", layer.running_var)
+        self.register_buffer("num_batches_tracked", layer.num_batches_tracked)
+        self.eps, self.momentum = layer.eps, layer.momentum or 0.1
+        self.groups, self.process_group = groups, process_group
+        self.train(layer.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, C, ...]`` to the same; in train mode every process must call it."""
+        if not self.training:
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        grouped = x.unflatten(0, (self.groups, -1))
+        over = [1, *range(3, grouped.ndim)]
+        wide = grouped.float() if x.dtype.itemsize < 4 else grouped
+        mean, var = wide.mean(over), wide.var(over, correction=0)
+        count = x.numel() // (x.shape[1] * self.groups)
+        if self.process_group is not None:
+            # The variance of a union: the mean variance plus the variance of the means.
+            moments = torch.stack([mean, var + mean.square()])
+            world = dist.get_world_size(self.process_group)
+            moments = _Sum.apply(moments, self.process_group) / world
+            mean, var = moments[0], moments[1] - moments[0].square()
+            count *= world
+        self._track(mean.detach(), var.detach(), count)
+        shape = [self.groups, 1, -1] + [1] * (x.ndim - 2)
+        wide = (wide - mean.view(shape)) * torch.rsqrt(var.view(shape) + self.eps)
+        wide = wide.flatten(0, 1)
+        if self.weight is not None:
+            affine = [1, -1] + [1] * (x.ndim - 2)
+            wide = wide * self.weight.view(affine) + self.bias.view(affine)
+        return wide.to(x.dtype)
+
+    def _track(self, mean: Tensor, var: Tensor, count: int) -> None:
+        if self.running_mean is None or self.running_var is None:
+            return
+        self.num_batches_tracked.add_(1)
+        unbiased = var.mean(0) * (count / max(count - 1, 1))
+        self.running_mean.lerp_(mean.mean(0).to(self.running_mean), self.momentum)
+        self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
+
+
+class _Sum(torch.autograd.Function):
+    """Sum over processes whose gradient is summed over processes too (METHODS.md §12.12)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, group: dist.ProcessGroup) -> Tensor:
+        ctx.group = group
+        total = x.clone()
+        dist.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        total = gradient.clone()
+        dist.all_reduce(total, group=ctx.group)
+        return total, None
+
+
+def group_batch_norm(
+    module: nn.Module, *, groups: int = 1, process_group: dist.ProcessGroup | None = None
+) -> nn.Module:
+    """Replace, in place, every batch norm below ``module`` by one over the given group."""
+    for name, child in module.named_children():
+        if isinstance(child, _BatchNorm):
+            setattr(module, name, GroupBatchNorm(child, groups, process_group))
+        else:
+            group_batch_norm(child, groups=groups, process_group=process_group)
+    return module

@@ -1,0 +1,46 @@
+"""Which images a step sees: a pure function of seed and step, for any number of processes."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ownlatent.data.order import epoch_order
+
+
+@dataclass
+class Batches:
+    """Cuts each epoch's order into optimizer batches, micro-batches and processes' shares.
+
+    The last, ragged batch of an epoch is dropped: batch norm wants equal batches.
+
+    Args:
+        ids: int64 ``[N]``.
+        seed: of the order.
+        batch_size: images per optimizer step over all processes; it divides into the parts.
+        accumulate: micro-batches per step.
+        rank, world: this process and how many there are.
+    """
+
+    ids: Tensor
+    seed: int
+    batch_size: int
+    accumulate: int = 1
+    rank: int = 0
+    world: int = 1
+
+    def __post_init__(self) -> None:
+        self.per_epoch = len(self.ids) // self.batch_size
+        self._epoch = -1
+
+    def epoch(self, step: int) -> int:
+        """The epoch that an optimizer step belongs to, from 0."""
+        return step // self.per_epoch
+
+    def rows(self, step: int) -> Tensor:
+        """This process's rows of a step: int64 ``[accumulate, batch / accumulate / world]``."""
+        epoch = self.epoch(step)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, epoch_order(self.ids, self.seed, epoch)
+        start = step % self.per_epoch * self.batch_size
+        batch = self._order[start : start + self.batch_size]
+        return batch.view(self.accumulate, self.world, -1)[:, self.rank]

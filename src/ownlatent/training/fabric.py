@@ -1,0 +1,48 @@
+"""Devices, processes and precision, by Lightning Fabric; we write no launcher."""
+
+import os
+import warnings
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+
+from ownlatent.errors import UsageError
+
+_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed"}
+
+
+def device(accelerator: str) -> torch.device:
+    """The kind of device that ``accelerator`` ("auto", "cpu", "cuda") comes to here.
+
+    Raises:
+        UsageError: a GPU is asked for and none is found.
+    """
+    if accelerator == "cuda" and not torch.cuda.is_available():
+        raise UsageError("No GPU is found; take --accelerator cpu, or check the driver.")
+    kind = "cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    return torch.device(kind)
+
+
+def processes() -> int:
+    """How many processes ``torchrun`` or another launcher started; 1 without one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def fabric(kind: torch.device, precision: str) -> Fabric:
+    """One process on one device, or this process's part of a launched group (DDP)."""
+    world = processes()
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    # Batch-norm statistics span the processes already: nothing is to be broadcast.
+    strategy = DDPStrategy(broadcast_buffers=False) if world > 1 else "auto"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # advice on launchers that we do not use
+        made = Fabric(
+            accelerator=kind.type,
+            devices=local,
+            num_nodes=max(world // local, 1),
+            strategy=strategy,
+            precision=_PRECISION[precision],  # type: ignore[arg-type]
+        )
+    made.launch()
+    return made

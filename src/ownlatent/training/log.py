@@ -1,0 +1,89 @@
+"""What a run leaves for its reader: JSON lines, TensorBoard, and the progress line."""
+
+import json
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_SHOWN = {
+    "loss": "loss {:.3f}",
+    "images_per_second": "{:.0f} images/s",
+    "data_wait": "data wait {:.0%}",
+    "feature_std": "std {:.3f}",
+    "effective_rank": "rank {:.0f}",
+    "probe_accuracy": "probe {:.1%}",
+}
+
+
+class Log:
+    """Writes ``log.jsonl`` and TensorBoard events, and shows progress: a bar on a terminal, plain
+    lines elsewhere. Processes but the first stay silent."""
+
+    def __init__(self, folder: Path, total_steps: int, *, active: bool) -> None:
+        self._active = active
+        self._console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._total = total_steps
+        self._board: Any = None
+        if not active:
+            return
+        self._file = (folder / "log.jsonl").open("a")
+        self._board = _tensorboard(folder)
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=self._console,
+            )
+            self._task = self._bar.add_task("pretraining", total=total_steps)
+
+    def __enter__(self) -> "Log":
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        if self._active:
+            self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+    def write(self, row: dict[str, float]) -> None:
+        """Record one logging interval; ``row["step"]`` counts the steps done."""
+        if not self._active:
+            return
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+        if self._board is not None:
+            for name, value in row.items():
+                if name != "step":
+                    self._board.add_scalar(name, value, row["step"])
+        text = "  ".join(form.format(row[name]) for name, form in _SHOWN.items() if name in row)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=row["step"], description=text)
+        else:
+            left = row["seconds"] / row["step"] * (self._total - row["step"])
+            step = f"step {row['step']:.0f}/{self._total}"
+            print(f"{step}  {text}  {left:.0f} s left", file=sys.stderr, flush=True)
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        print("No TensorBoard log: pip install 'ownlatent[track]' to have one.", file=sys.stderr)
+        return None
+    return SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]

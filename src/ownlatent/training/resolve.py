@@ -1,0 +1,145 @@
+"""From what was asked to what will run: every choice that depends on the data or the machine."""
+
+import math
+import os
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from ownlatent.config import Pretrain
+from ownlatent.data import Canvases
+from ownlatent.errors import UsageError
+from ownlatent.methods.presets import preset
+from ownlatent.networks import SMALL
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The run, with nothing left open. It is stored with the run."""
+
+    size: int
+    views: str
+    batch_size: int
+    accumulate: int
+    total_steps: int
+    steps_per_epoch: int
+    warmup_steps: int
+    optimizer: str
+    lr: float
+    """Peak learning rate."""
+    weight_decay: float
+    tau: float
+    hidden: int
+    dim: int
+    precision: str
+    compile: bool
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def view_size(config: Pretrain, largest: int) -> int:
+    """Side of the views: as asked, or the images' own if they are small, or 224."""
+    if config.size is not None:
+        if config.size < 8:
+            raise UsageError(f"Views of {config.size} pixels are too small; take 8 or more.")
+        return config.size
+    return largest if largest <= SMALL else 224
+
+
+def plan(config: Pretrain, canvases: Canvases, size: int, device: torch.device, world: int) -> Plan:
+    """Settle the run.
+
+    Raises:
+        UsageError: the choices contradict one another or the data.
+    """
+    recipe = preset(config.method, config.preset)
+
+    def pick(name: str) -> Any:
+        asked = getattr(config, name)
+        return getattr(recipe, name) if asked is None else asked
+
+    images = len(canvases)
+    batch_size = config.batch_size or min(recipe.batch_size, _even(images, config, world))
+    if batch_size > images:
+        raise UsageError(
+            f"A batch of {batch_size} is more than the {images} images; take --batch-size "
+            f"{_even(images, config, world)} or less."
+        )
+    share = config.accumulate * world
+    if batch_size < 2 * share or batch_size % share:
+        raise UsageError(
+            f"A batch of {batch_size} cannot be cut into {config.accumulate} micro-batches on "
+            f"{world} process(es) of at least 2 images each; take a multiple of {share} from "
+            f"{2 * share} on."
+        )
+    if config.steps is not None and config.epochs is not None:
+        raise UsageError("Give --steps or --epochs, not both.")
+    steps_per_epoch = images // batch_size
+    total = config.steps if config.steps is not None else pick("epochs") * steps_per_epoch
+    for name, value in (("epochs or steps", total), ("log_every", config.log_every)):
+        if value < 1:
+            raise UsageError(f"{name} must be at least 1; got {value}.")
+    tau = pick("tau")
+    if not 0 <= tau <= 1:
+        raise UsageError(f"tau must lie between 0 and 1; got {tau}.")
+    mean, std = canvases.channel_statistics()
+    return Plan(
+        size=size,
+        views=config.views or ("cifar-byol" if size <= SMALL else "byol"),
+        batch_size=batch_size,
+        accumulate=config.accumulate,
+        total_steps=total,
+        steps_per_epoch=steps_per_epoch,
+        # A warm-up made for hundreds of epochs must not eat a short run.
+        warmup_steps=min(round(pick("warmup_epochs") * steps_per_epoch), math.ceil(total / 10)),
+        optimizer=pick("optimizer"),
+        lr=pick("base_lr") * batch_size / 256,
+        weight_decay=pick("weight_decay"),
+        tau=tau,
+        hidden=pick("hidden"),
+        dim=pick("dim"),
+        precision=_precision(config.precision, device),
+        compile=_compile(config.compile, device, world),
+        mean=tuple(mean.tolist()),
+        std=tuple(s or 1.0 for s in std.tolist()),
+    )
+
+
+def _even(images: int, config: Pretrain, world: int) -> int:
+    """The largest batch that the data fill and that can be cut evenly."""
+    share = config.accumulate * world
+    return max(images // share, 1) * share
+
+
+def _precision(asked: str, device: torch.device) -> str:
+    if asked != "auto":
+        return asked
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if cpu_computes_bf16() else "fp32"
+
+
+def cpu_computes_bf16() -> bool:
+    """Whether this CPU multiplies bf16 natively; elsewhere bf16 is emulated, and slow."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, check, bool)() for check in checks)
+
+
+def _compile(asked: str, device: torch.device, world: int) -> bool:
+    wanted = device.type == "cuda" if asked == "auto" else asked == "on"
+    if wanted and world > 1:
+        return False  # collectives inside batch norm would break the graph at every layer
+    if wanted and device.type == "cpu" and not _compiler():
+        print("No C++ compiler found: running eager, with the same results.", file=sys.stderr)
+        return False
+    return wanted
+
+
+def _compiler() -> bool:
+    return shutil.which(os.environ.get("CXX", "g++")) is not None

@@ -1,0 +1,107 @@
+"""The batched solver reaches scikit-learn's minimum, at every strength."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+
+from ownlatent.evaluation import logistic
+
+STRENGTHS = (1e-6, 1e-4, 1e-2, 1.0, 100.0)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    x, y = load_digits(return_X_y=True)
+    x = (x[:900] - x[:900].mean(0)) / np.maximum(x[:900].std(0), 1e-3)
+    return torch.from_numpy(x).float(), torch.from_numpy(y[:900])
+
+
+def objective(x, targets, weight, bias, strength):
+    """The definition, in float64."""
+    logits = x.double() @ weight.double() + bias.double()
+    loss = torch.nn.functional.cross_entropy(logits, targets)
+    return float(loss + strength / 2 * weight.double().square().sum())
+
+
+def sklearn_fit(x, targets, strength, tol=1e-10):
+    model = LogisticRegression(C=1 / (len(x) * strength), tol=tol, max_iter=20000)
+    model.fit(x.double().numpy(), targets.numpy())
+    return torch.from_numpy(model.coef_.T), torch.from_numpy(model.intercept_)
+
+
+def test_objective_of_sklearn(digits):
+    x, targets = digits
+    weights, biases = logistic.fit(x, targets, 10, STRENGTHS)
+    assert weights.shape == (5, 64, 10) and biases.shape == (5, 10)
+    for weight, bias, strength in zip(weights, biases, STRENGTHS, strict=True):
+        ours = objective(x, targets, weight, bias, strength)
+        reference = objective(x, targets, *sklearn_fit(x, targets, strength), strength)
+        assert -1e-6 <= (ours - reference) / reference <= 1e-4
+
+
+def test_solution_of_sklearn_when_solved_further(digits):
+    x, targets = digits[0].double(), digits[1]
+    weights, biases = logistic.fit(x, targets, 10, (1e-3, 0.1), tolerance=1e-12)
+    for weight, bias, strength in zip(weights, biases, (1e-3, 0.1), strict=True):
+        coefficients, intercepts = sklearn_fit(x, targets, strength, tol=1e-12)
+        torch.testing.assert_close(weight, coefficients, rtol=0, atol=2e-4)
+        torch.testing.assert_close(bias, intercepts, rtol=0, atol=2e-4)
+
+
+def test_a_strength_does_not_feel_the_others(digits):
+    x, targets = digits
+    together = logistic.fit(x, targets, 10, STRENGTHS[1:], tolerance=1e-9)[0]
+    alone = logistic.fit(x, targets, 10, STRENGTHS[2:3], tolerance=1e-9)[0]
+    torch.testing.assert_close(together[1], alone[0], rtol=0, atol=1e-3)
+
+
+def test_any_axes_give_the_same_minimum(digits):
+    x, targets = digits
+    other = torch.linalg.qr(torch.randn(64, 64, generator=torch.Generator().manual_seed(0)))[0]
+    own = logistic.fit(x, targets, 10, (1e-2,), tolerance=1e-9)[0]
+    borrowed = logistic.fit(x, targets, 10, (1e-2,), axes=other, tolerance=1e-9)[0]
+    torch.testing.assert_close(own, borrowed, rtol=0, atol=1e-3)
+
+
+def test_principal_axes_undo_bad_conditioning():
+    """Spectrum from 1 to 1e-6, strength beneath it: plain gradients would need thousands of steps.
+
+    The cap of 60 steps turns slow convergence into the solver's warning, an error here.
+    """
+    generator = torch.Generator().manual_seed(0)
+    latent = torch.randn(2000, 40, generator=generator)
+    targets = (latent[:, :4] + 0.5 * torch.randn(2000, 4, generator=generator)).argmax(1)
+    spread = torch.logspace(0, -3, 40)
+    rotation = torch.linalg.qr(torch.randn(40, 40, generator=generator))[0]
+    x = latent * spread @ rotation
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        weight, bias = logistic.fit(x, targets, 4, (1e-5,), max_steps=60)
+    reference = objective(x, targets, *sklearn_fit(x, targets, 1e-5), 1e-5)
+    assert objective(x, targets, weight[0], bias[0], 1e-5) <= reference * (1 + 1e-4)
+
+
+def test_stopping_short_is_said(digits):
+    with pytest.warns(UserWarning, match=r"after 2 steps.*1e-06"):
+        logistic.fit(*digits, 10, (1e-6,), max_steps=2)
+
+
+def test_wider_than_long():
+    """D > N: separable, with a null space."""
+    generator = torch.Generator().manual_seed(0)
+    x, targets = torch.randn(30, 200, generator=generator), torch.arange(30) % 3
+    weight, bias = logistic.fit(x, targets, 3, (1e-2,))
+    reference = objective(x, targets, *sklearn_fit(x, targets, 1e-2), 1e-2)
+    assert objective(x, targets, weight[0], bias[0], 1e-2) <= reference * (1 + 1e-4)
+
+
+def test_bias_is_not_penalised():
+    """With a huge strength only the bias is left, and it fits the class frequencies."""
+    x, targets = torch.randn(100, 3), torch.arange(100) % 10 // 7  # 70 and 30
+    weight, bias = logistic.fit(x - x.mean(0), targets, 2, (1e4,), tolerance=1e-10)
+    assert weight.abs().max() < 1e-3
+    torch.testing.assert_close(bias[0].softmax(0), torch.tensor([0.7, 0.3]), rtol=0, atol=1e-4)
