@@ -191,7 +191,11 @@ class EncoderFolder:
         """The encoder with a fresh random start instead of its weights."""
         settings = self.config["preprocessing"]
         preprocessing = Preprocessing(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+            channels=settings["channels"],
+            size=settings["size"],
+            crop=settings["crop"],
+            mean=tuple(settings["mean"]),
+            std=tuple(settings["std"]),
         )
         with torch.random.fork_rng(devices=[]):
             if seed is not None:

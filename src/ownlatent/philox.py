@@ -71,7 +71,8 @@ def words(ids: Tensor, *, seed: Tensor, epoch: Tensor, stream: int, count: int) 
         (block + stream * 65536)[None, :],
     )
     key = (seed & _WORD, (seed >> 32) & _WORD)
-    drawn = torch.broadcast_tensors(*philox(counter, key))
+    shape = (len(ids), blocks)
+    drawn = [word.expand(shape) for word in philox(counter, key)]
     return torch.stack(drawn, dim=-1).flatten(1)[:, :count]
 
 

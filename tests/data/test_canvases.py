@@ -58,20 +58,22 @@ def test_only_gray_stays_one_channel(tmp_path):
     assert decode_canvases(open_source(tmp_path)).pixels.shape == (2, 1, 9, 9)
 
 
-def test_the_side(mixed, tmp_path):
-    """1.15 view sizes, never above the data's largest dimension; one fitting size is kept."""
+def test_the_side(mixed):
+    """1.15 view sizes, at least 64, at most the data's largest dimension; one fitting size is
+    kept."""
 
     def shape(source, **options):
         return tuple(decode_canvases(source, **options).pixels.shape[2:])
 
     source = open_source(mixed)  # 20 to 53 by 28 to 50
-    assert shape(source) == (53, 53)
-    assert shape(source, view_size=32) == (37, 37)
-    assert shape(source, side=64) == (64, 64)
-    even = open_source(RNG.integers(0, 256, (3, 30, 40, 3), dtype=np.uint8))
-    assert shape(even) == shape(even, side=40) == shape(even, view_size=35) == (30, 40)
-    assert shape(even, side=39) == (39, 39)
-    assert shape(even, view_size=30) == (34, 34)  # 34.5, to even
+    assert shape(source) == shape(source, view_size=32) == (53, 53)
+    assert shape(source, side=80) == (80, 80)
+    even = open_source(RNG.integers(0, 256, (3, 90, 120, 3), dtype=np.uint8))
+    assert shape(even) == shape(even, side=120) == shape(even, view_size=105) == (90, 120)
+    assert shape(even, side=119) == (119, 119)
+    assert shape(even, view_size=100) == (115, 115)
+    assert shape(even, view_size=70) == (80, 80)  # 80.5, to even
+    assert shape(even, view_size=24) == (64, 64)
 
 
 def test_sixteen_bits_of_many_channels_against_pillows_float(tmp_path):

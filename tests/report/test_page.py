@@ -134,7 +134,9 @@ def test_a_page_of_photographs_stays_small(tmp_path: Path) -> None:
 
 
 def test_big_figures_and_distances(tmp_path: Path) -> None:
-    text = written(tmp_path, Report(title="t", headline="h", evaluation=EVALUATION)).text
+    page = written(tmp_path, Report(title="t", headline="h", evaluation=EVALUATION))
+    text = page.text
+    assert len(page.having("distance")) == 2  # one protocol's baselines, not both
     assert "linear probe 55.2 % 95 % interval 53.7 to 56.8" in text
     assert "kNN (k=20, T=0.07) 45.0 %" in text
     assert "against random initialisation +13.3 points linear probe, 41.9 %" in text

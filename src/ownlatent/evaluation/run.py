@@ -129,14 +129,19 @@ def _measure(
     if "knn" in protocols:
         # Ids tell samples apart within one source; two folders may share relative names.
         same = split.train is split.test
-        ids = {
-            "train_ids": split.train.ids[split.train_rows] if same else None,
-            "test_ids": split.test.ids[split.test_rows] if same else None,
-        }
+        train_ids = split.train.ids[split.train_rows] if same else None
+        test_ids = split.test.ids[split.test_rows] if same else None
         for k, temperature in SETTINGS:
             if k < len(train):
                 near = knn(
-                    train, train_labels, test, test_labels, k=k, temperature=temperature, **ids
+                    train,
+                    train_labels,
+                    test,
+                    test_labels,
+                    k=k,
+                    temperature=temperature,
+                    train_ids=train_ids,
+                    test_ids=test_ids,
                 )
                 measured.append((f"kNN (k={k}, T={temperature:g})", near))
     return measured

@@ -56,4 +56,5 @@ class BYOL(Method):
 
     @property
     def encoders(self) -> dict[str, nn.Module]:
-        return {"online": self.online.backbone, "target": self.target.network.backbone}
+        target: Any = self.target.network
+        return {"online": self.online.backbone, "target": target.backbone}

@@ -35,9 +35,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "paper-100": _paper(100, 0.45, 1e-6, 0.99),
         "paper-300": _paper(300, 0.3, 1e-6, 0.99),
         "paper-1000": _paper(1000, 0.2, 1.5e-6, 0.996),
-        "paper-512": Preset(
-            1000, 512, "lars", 0.4, 1.5e-6, 10, 0.9995, source="BYOL, appendix G"
-        ),
+        "paper-512": Preset(1000, 512, "lars", 0.4, 1.5e-6, 10, 0.9995, source="BYOL, appendix G"),
         "imagenette": Preset(
             1000, 256, "lars", 2.0, 1e-6, 10, 0.996, source="official README, one GPU, 128 px"
         ),

@@ -10,14 +10,10 @@ def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     section 3.3). The missing last bias and the initialisation, normal with deviation
     1/sqrt(fan-in) cut at two deviations, biases 0, are the official code's.
     """
-    head = nn.Sequential(
-        nn.Linear(inputs, hidden),
-        nn.BatchNorm1d(hidden),
-        nn.ReLU(inplace=True),
-        nn.Linear(hidden, outputs, bias=False),
-    )
-    for linear, fan_in in ((head[0], inputs), (head[3], hidden)):
-        std = fan_in**-0.5
+    first = nn.Linear(inputs, hidden)
+    last = nn.Linear(hidden, outputs, bias=False)
+    for linear in (first, last):
+        std = linear.in_features**-0.5
         nn.init.trunc_normal_(linear.weight, std=std, a=-2 * std, b=2 * std)
-    nn.init.zeros_(head[0].bias)
-    return head
+    nn.init.zeros_(first.bias)
+    return nn.Sequential(first, nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), last)

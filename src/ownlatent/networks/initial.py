@@ -34,7 +34,9 @@ def load_weights(net: nn.Module, path: str | Path) -> str:
         state = {str(k).removeprefix("module."): v for k, v in state.items()}
         state = {k: v for k, v in state.items() if isinstance(v, Tensor)}
     except (SafetensorError, OSError, RuntimeError, AttributeError, ValueError, EOFError) as error:
-        raise UsageError(f"{path} is not a state dict that loads without executing code.") from error
+        raise UsageError(
+            f"{path} is not a state dict that loads without executing code."
+        ) from error
     except Exception as error:  # pickle's own errors, of several types
         raise UsageError(f"{path} is refused: it holds more than tensors.") from error
     own = net.state_dict()

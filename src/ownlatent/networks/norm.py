@@ -43,7 +43,7 @@ class GroupBatchNorm(nn.Module):
             return F.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
-        grouped = x.unflatten(0, (self.groups, -1))
+        grouped = x.view(self.groups, -1, *x.shape[1:])
         over = [1, *range(3, grouped.ndim)]
         wide = grouped.float() if x.dtype.itemsize < 4 else grouped
         mean, var = wide.mean(over), wide.var(over, correction=0)
@@ -62,7 +62,8 @@ class GroupBatchNorm(nn.Module):
         if self.weight is not None:
             affine = [1, -1] + [1] * (x.ndim - 2)
             wide = wide * self.weight.view(affine) + self.bias.view(affine)
-        return wide.to(x.dtype)
+        normalised: Tensor = wide.to(x.dtype)
+        return normalised
 
     def _track(self, mean: Tensor, var: Tensor, count: int) -> None:
         if self.running_mean is None or self.running_var is None:
@@ -84,7 +85,7 @@ class _Sum(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         total = gradient.clone()
         dist.all_reduce(total, group=ctx.group)
         return total, None

@@ -1,7 +1,5 @@
 """A small pre-activation residual network for small images on small machines."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -26,7 +24,9 @@ class Block(nn.Module):
 
 
 class SmallResNet(nn.Module):
-    def __init__(self, channels=3, widths=(64, 128, 256), blocks=(1, 1, 1), stem=(3, 1), strides=(1, 2, 2)) -> None:
+    def __init__(
+        self, channels=3, widths=(64, 128, 256), blocks=(1, 1, 1), stem=(3, 1), strides=(1, 2, 2)
+    ) -> None:
         super().__init__()
         k, s = stem
         self.stem = nn.Conv2d(channels, widths[0], k, s, (k - 1) // 2, bias=False)

@@ -14,7 +14,8 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     The paper excludes both from weight decay and from LARS adaptation (BYOL, section 3.3). They are
     told by what they are, not by their number of dimensions. Frozen parameters are left out.
     """
-    plain, excluded = [], []
+    plain: list[nn.Parameter] = []
+    excluded: list[nn.Parameter] = []
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:

@@ -49,7 +49,7 @@ class LARS(Optimizer):
         super().__init__(params, defaults)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move every parameter that has a gradient."""
         loss = None
         if closure is not None:
@@ -63,7 +63,7 @@ class LARS(Optimizer):
                 if "momentum" not in self.state[p]:
                     self.state[p]["momentum"] = torch.zeros_like(p)
             buffers = [self.state[p]["momentum"] for p in parameters]
-            updates = [p.grad for p in parameters]
+            updates = tuple(p.grad for p in parameters)
             if group["weight_decay"]:
                 updates = torch._foreach_add(updates, parameters, alpha=group["weight_decay"])
             if group["adapt"]:
@@ -74,10 +74,12 @@ class LARS(Optimizer):
         return loss
 
 
-def _ratios(parameters: list[Tensor], updates: list[Tensor], trust: float) -> list[Tensor]:
+def _ratios(
+    parameters: list[Tensor], updates: tuple[Tensor, ...], trust: float
+) -> tuple[Tensor, ...]:
     """One scalar tensor per parameter, chosen on the device."""
     weights = torch.stack(torch._foreach_norm(parameters))
     gradients = torch.stack(torch._foreach_norm(updates))
     ratios = trust * weights / gradients
     ratios = torch.where((weights > 0) & (gradients > 0), ratios, 1.0)
-    return list(ratios.unbind())
+    return ratios.unbind()

@@ -86,4 +86,4 @@ def _tensorboard(folder: Path) -> Any:
     except ImportError:
         print("No TensorBoard log: pip install 'ownlatent[track]' to have one.", file=sys.stderr)
         return None
-    return SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder / "tensorboard"))

@@ -2,6 +2,7 @@
 
 import math
 import time
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -75,9 +76,9 @@ class Observer:
         count = step + 1 - done
         losses = torch.stack([self._losses, self._right])
         # All processes meet here, so that all see the same row and stop together.
-        losses = self._fabric.all_reduce(losses, reduce_op="mean")
+        means: Any = self._fabric.all_reduce(losses, reduce_op="mean")
         slots = [s % self._every for s in range(done, step + 1)]
-        recent, right = losses[:, slots].tolist()
+        recent, right = means[:, slots].tolist()
         for offset, loss in enumerate(recent):
             if not math.isfinite(loss):
                 raise Diverged(

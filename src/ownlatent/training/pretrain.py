@@ -103,7 +103,7 @@ def run(config: Pretrain, data: Data | None = None) -> Run:
 
     if world > 1:
         group_batch_norm(method, process_group=torch.distributed.group.WORLD)
-    method = method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    method = method.to(memory_format=torch.channels_last)
     views = views.to(fabric.device)
     if settled.compile:
         method.compile(dynamic=False)
@@ -235,7 +235,9 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
-def _say(first: bool, config: Pretrain, settled: Plan, canvases: Canvases, lines: list[str]) -> None:
+def _say(
+    first: bool, config: Pretrain, settled: Plan, canvases: Canvases, lines: list[str]
+) -> None:
     if not first:
         return
     for line in (

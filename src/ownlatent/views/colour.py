@@ -23,7 +23,8 @@ def rotation(turns: Tensor) -> Tensor:
     cos, sin = torch.cos(turns * math.tau), torch.sin(turns * math.tau)
     one, zero = torch.ones_like(cos), torch.zeros_like(cos)
     turn = torch.stack([one, zero, zero, zero, cos, sin, zero, -sin, cos], dim=1).view(-1, 3, 3)
-    return to_rgb @ turn @ to_yiq
+    matrix: Tensor = to_rgb @ turn @ to_yiq
+    return matrix
 
 
 def colours(recipe: Recipe, draw: Draw, mean: Tensor) -> tuple[Tensor, Tensor]:

@@ -54,8 +54,9 @@ def draw(
         epoch, seed: int64 scalars.
     """
     tries = recipe.attempts
-    u = uniform(ids, seed=seed, epoch=epoch, stream=view, count=2 * tries + 12)
-    areas, ratios, u = u[:, :tries], u[:, tries : 2 * tries], u[:, 2 * tries :].unbind(1)
+    drawn = uniform(ids, seed=seed, epoch=epoch, stream=view, count=2 * tries + 12)
+    areas, ratios = drawn[:, :tries], drawn[:, tries : 2 * tries]
+    u = drawn[:, 2 * tries :].unbind(1)
     sizes = sizes.to(torch.float32)
     top, left, height, width = _box(recipe, areas, ratios, u[0], u[1], sizes)
     scale_y, scale_x = canvas[0] / sizes[:, 0], canvas[1] / sizes[:, 1]

@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 
 
-def resampling(start: Tensor, extent: Tensor, flip: Tensor | None, size: int, length: int) -> Tensor:
+def resampling(
+    start: Tensor, extent: Tensor, flip: Tensor | None, size: int, length: int
+) -> Tensor:
     """The matrix that crops ``[start, start + extent)`` of an axis and resizes it to ``size``.
 
     Antialiased bicubic interpolation with a = -1/2, as Pillow and torchvision do it: the kernel is

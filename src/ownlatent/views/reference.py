@@ -5,13 +5,18 @@ the fast path but for the drawn parameters: it is what the fast path is measured
 ``views="reference"`` runs.
 """
 
+from typing import Any
+
 import torch
-import torchvision.transforms.v2.functional as F
+import torchvision.transforms.v2.functional
 from torch import Tensor
 
 from ownlatent.views.draw import BRIGHTNESS, CONTRAST, HUE, SATURATION, Draw
 from ownlatent.views.geometry import blur_radius
 from ownlatent.views.recipe import Recipe
+
+_BICUBIC = torchvision.transforms.InterpolationMode.BICUBIC
+F: Any = torchvision.transforms.v2.functional
 
 
 def view(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int) -> Tensor:
@@ -28,7 +33,7 @@ def _view(image: Tensor, recipe: Recipe, drawn: Draw, size: int) -> Tensor:
     top, left = round(drawn.top.item()), round(drawn.left.item())
     height, width = max(1, round(drawn.height.item())), max(1, round(drawn.width.item()))
     image = F.resized_crop(
-        image, top, left, height, width, [size, size], F.InterpolationMode.BICUBIC, antialias=True
+        image, top, left, height, width, [size, size], _BICUBIC, antialias=True
     ).clamp(0, 1)
     if drawn.flip:
         image = F.horizontal_flip(image)
@@ -58,7 +63,7 @@ def _jitter(image: Tensor, operation: int, recipe: Recipe, drawn: Draw) -> Tenso
             mean = F.rgb_to_grayscale(image).mean()
         return drawn.contrast * image + (1 - drawn.contrast) * mean
     if operation == SATURATION and rgb:
-        return F.adjust_saturation(image, drawn.saturation.item())
+        image = F.adjust_saturation(image, drawn.saturation.item())
     if operation == HUE and rgb:
-        return F.adjust_hue(image, drawn.hue.item())
+        image = F.adjust_hue(image, drawn.hue.item())
     return image

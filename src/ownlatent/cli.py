@@ -1,0 +1,145 @@
+"""The command line: each command calls the function that Python users call.
+
+Nothing heavy is imported here, so that ``--help`` answers at once.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import Positional
+
+from ownlatent.config import Pretrain
+from ownlatent.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measure an encoder on labelled images: kNN and a linear probe, beside baselines."""
+
+    run: Positional[Path]
+    """Run folder, or its encoder/."""
+    data: str
+    """Labelled images (class folders, .npz or Parquet) to fit on."""
+    test: str | None = None
+    """Labelled images to score on. [a fifth of each class of the data]"""
+    protocols: tuple[Literal["knn", "linear"], ...] = ("knn", "linear")
+    """What to measure."""
+    network: Literal["online", "target"] = "online"
+    """Which network."""
+    baselines: bool = True
+    """Also measure random initialisation and raw pixels."""
+    limit: int | None = None
+    """Fit on the first this many images."""
+    seed: int = 0
+    """Seed of splits and of the random initialisation."""
+    device: str = "cpu"
+    """Where features are computed: cpu or cuda."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """Draw a contact sheet: images beside the views that pretraining would make of them."""
+
+    data: Positional[str]
+    """Folder of images, .npy/.npz array or Parquet file."""
+    out: Path = Path("views.png")
+    """PNG to write."""
+    views: str | None = None
+    """Views: byol or cifar-byol. [cifar-byol up to 64 pixels, else byol]"""
+    size: int | None = None
+    """Side of the views in pixels. [images up to 64 pixels: their own; else 224]"""
+    reference: bool = False
+    """Make them one operation at a time, as torchvision does."""
+    images: int = 8
+    """Images shown, spread evenly over the data."""
+    draws: int = 3
+    """Draws of each view."""
+    seed: int = 0
+    """Seed of the draws."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Write report.html for a finished run: curves, views, neighbours, results."""
+
+    run: Positional[Path]
+    """Run folder."""
+    data: str
+    """Images to show views of and to search in."""
+    test: str | None = None
+    """Images whose neighbours are shown. [the data]"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Pretrain BYOL on 20,000 CIFAR-10 (JPEG) images, measure it, and write report.html."""
+
+    out: Path = Path("runs/demo")
+    """Folder of the run; an earlier demo there is replaced."""
+    seed: int = 0
+    """Seed of everything random."""
+    reference: bool = False
+    """Make the views one operation at a time, to compare."""
+
+
+Command = (
+    Annotated[Pretrain, tyro.conf.subcommand("pretrain")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Views, tyro.conf.subcommand("views")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[Demo, tyro.conf.subcommand("demo")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; exit code 2 for a mistake to mend, 1 for a run that failed."""
+    command = tyro.cli(
+        Command,
+        prog="ownlatent",
+        description="Bootstrap your own latent, from your own images.",
+        args=arguments,
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+    try:
+        _run(command)
+    except UsageError as error:
+        _end(str(error), 2)
+    except KeyboardInterrupt:
+        _end("Stopped.", 130)
+
+
+def _run(command: object) -> None:
+    if isinstance(command, Pretrain):
+        from ownlatent.training import Diverged, run
+
+        try:
+            print(run(command).folder / "encoder")
+        except Diverged as error:
+            _end(str(error), 1)
+    elif isinstance(command, Evaluate):
+        from ownlatent.evaluation import evaluate
+        from ownlatent.evaluation.table import table
+
+        options = {k: v for k, v in vars(command).items() if k not in ("run", "data")}
+        print(table(evaluate(command.run, command.data, **options)["results"]))
+    elif isinstance(command, Views):
+        from ownlatent.report.views import draw_sheet
+
+        print(draw_sheet(**vars(command)))
+    elif isinstance(command, Report):
+        from ownlatent.report.run import report
+
+        print(report(command.run, command.data, test=command.test))
+    elif isinstance(command, Demo):
+        from ownlatent.demo import demo
+
+        print(demo(**vars(command)))
+
+
+def _end(message: str, code: int) -> None:
+    print(message, file=sys.stderr)
+    raise SystemExit(code)

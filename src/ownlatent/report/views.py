@@ -1,0 +1,39 @@
+"""``ownlatent views``: the data beside what pretraining would see of them."""
+
+from pathlib import Path
+
+from ownlatent.data import Data, decode_canvases, open_source
+from ownlatent.errors import UsageError
+from ownlatent.networks import SMALL
+from ownlatent.report.pictures import draw_views
+from ownlatent.report.sheet import contact_sheet
+from ownlatent.views import Views
+
+
+def draw_sheet(
+    data: Data,
+    *,
+    out: str | Path,
+    views: str | None = None,
+    size: int | None = None,
+    reference: bool = False,
+    images: int = 8,
+    draws: int = 3,
+    seed: int = 0,
+) -> Path:
+    """Write a contact sheet of ``images`` originals with ``draws`` of each of their views.
+
+    Raises:
+        UsageError: the data cannot be read, or there is nothing to draw.
+    """
+    if images < 1 or draws < 1:
+        raise UsageError("Take at least one image and one draw.")
+    source = open_source(data)
+    canvases = decode_canvases(source, view_size=size or 224)
+    largest = int(canvases.sizes.max())
+    size = size or (largest if largest <= SMALL else 224)
+    name = views or ("cifar-byol" if size <= SMALL else "byol")
+    made = Views(name, size, reference=reference)
+    originals, drawn = draw_views(canvases, made, images=images, draws=draws, seed=seed)
+    captions = ("original", *(f"view {number + 1}" for number in range(len(made.recipes))))
+    return contact_sheet(originals, drawn, out, captions=captions)
