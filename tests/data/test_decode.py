@@ -177,9 +177,11 @@ def test_sixteen_bit_colour_png_keeps_every_bit():
 
 
 def test_bmp_of_sixteen_bits_a_pixel_is_eight_bits_a_channel():
-    # BITMAPINFOHEADER, no compression: five bits each of red, green and blue.
-    header = struct.pack("<IiiHHIIiiII", 40, 2, 1, 1, 16, 0, 4, 0, 0, 0, 0)
-    data = b"BM" + struct.pack("<IHHI", 58, 0, 0, 54) + header + struct.pack("<2H", 31 << 10, 31)
+    # BITMAPINFOHEADER, bit fields: five bits of red, six of green, five of blue.
+    header = struct.pack("<IiiHHIIiiII", 40, 2, 1, 1, 16, 3, 4, 0, 0, 0, 0)
+    masks = struct.pack("<3I", 31 << 11, 63 << 5, 31)
+    start = b"BM" + struct.pack("<IHHI", 70, 0, 0, 66) + header + masks
+    data = start + struct.pack("<2H", 31 << 11, 31)
     check(data, np.array([[[255, 0]], [[0, 0]], [[0, 255]]], np.uint8))
 
 

@@ -95,7 +95,8 @@ def test_the_cache_knows_files_and_shape(folder, tmp_path, decodings):
     assert len(decodings) == 3
     Image.new("RGB", (12, 10)).save(folder / "new.png")
     assert len(on_disk(open_source(folder), cache)) == 7
-    shutil.copytree(folder, tmp_path / "copy")
+    shutil.copytree(folder, tmp_path / "copy")  # keeps times: only the place differs
+    assert open_source(tmp_path / "copy").stamp() != open_source(folder).stamp()
     (tmp_path / "copy/7.png").unlink()
     assert len(on_disk(open_source(tmp_path / "copy"), cache)) == 6
 

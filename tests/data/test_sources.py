@@ -159,7 +159,7 @@ def test_an_unreadable_image_is_named(tmp_path):
 def test_the_channel_axis_of_arrays_and_tensors(shape, channels_at, dtype):
     array = RNG.integers(0, np.iinfo(dtype).max, shape, dtype=dtype)
     expected = array[:, None] if channels_at is None else np.moveaxis(array, channels_at, 1)
-    for data in (array, torch.from_numpy(array), array[::-1][::-1]):
+    for data in (array, torch.from_numpy(array)):
         source = open_source(data)
         got = np.stack([source.read(row) for row in range(6)])
         assert got.dtype == dtype

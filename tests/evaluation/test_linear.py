@@ -80,9 +80,11 @@ def test_invariant_to_scale_and_offset_of_each_feature(digits):
 
 def test_constant_features_are_harmless(digits):
     train, labels, test, truth = digits
-    noise = torch.randn(len(test), 3) * 1e-4  # what rounding leaves of a constant near 1000
     constant = torch.tensor([1000.1, 0.0, -3.3])
-    wide = torch.cat([train, constant.expand(len(train), 3)], 1)
+    noise = torch.randn(len(test), 3, generator=torch.Generator().manual_seed(0)) * 1e-2
+    rounded = constant.repeat(len(train), 1)
+    rounded[labels == 3, 0] = torch.nextafter(constant[0], torch.tensor(2000.0))  # by one ulp
+    wide = torch.cat([train, rounded], 1)
     plain = linear_probe(*digits, strengths=[1e-2])
     result = linear_probe(
         wide, labels, torch.cat([test, constant + noise], 1), truth, strengths=[1e-2]
@@ -104,6 +106,13 @@ def test_labels_may_be_any_numbers_and_classes_unseen(digits):
         train[known], labels[known], test[truth != 4], truth[truth != 4], strengths=[1e-2]
     )
     assert result.correct == only.correct and result.n_test == 797
+
+
+def test_the_larger_of_two_equal_strengths_is_chosen():
+    targets = torch.arange(60) % 3
+    x = torch.eye(3)[targets]
+    result = linear_probe(x, targets, x, targets, strengths=(0.01, 0.1, 1e-3))
+    assert set(result.held_out.values()) == {1.0} and result.strength == 0.1
 
 
 def test_holdout_is_stratified_and_seeded():

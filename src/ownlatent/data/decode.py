@@ -92,7 +92,7 @@ def _refusal(image: Image.Image) -> str | None:
         return "floating-point pixels have no fixed range"
     if image.format == "TIFF":
         bands = getattr(image, "tag_v2", {}).get(_SAMPLES_PER_PIXEL, 1)
-        if image.mode == "RGBX" or bands > len(image.getbands()):
+        if bands > len(image.getbands()):
             return f"a TIFF of {bands} bands would lose all but three"
         if _is_deep(image) and image.mode not in _GRAY:
             return "a 16-bit colour TIFF would lose half its bits"
@@ -102,7 +102,7 @@ def _refusal(image: Image.Image) -> str | None:
 def _has_exif(image: Image.Image) -> bool:
     """Whether there is EXIF to obey (and for a PNG, whether before its pixels: Pillow would decode
     them all to look behind them). A TIFF's Pillow obeys by itself, in its size too."""
-    return "exif" in image.info and image.format != "TIFF"
+    return "exif" in image.info
 
 
 def _is_gray(image: Image.Image) -> bool:

@@ -118,26 +118,34 @@ def _search(
     """Step ``[S]`` that nearly minimises the objective along a direction, by guarded Newton.
 
     ``logits`` and ``change`` are ``[N, S, K]``; the penalty adds ``linear * step +
-    quadratic / 2 * step^2``. Where the direction does not descend the step is 0, which makes the
-    next direction the preconditioned gradient.
+    quadratic / 2 * step^2``. A step is taken where the slope is a tenth of what it was and the
+    objective no higher. Where the direction does not descend the step is 0, which makes the next
+    direction the preconditioned gradient.
     """
-    at_truth = (truth * change).sum(-1).mean(dim=0)
+    linear = linear - (truth * change).sum(-1).mean(dim=0)
     step, low = torch.zeros_like(linear), torch.zeros_like(linear)
     high = torch.full_like(linear, math.inf)
-    enough = None
-    for _ in range(20):
-        p = (logits + step[:, None] * change).softmax(dim=-1)
+    first = None
+    for _ in range(30):
+        moved = logits + step[:, None] * change
+        normaliser = moved.logsumexp(dim=-1, keepdim=True)
+        p = (moved - normaliser).exp()
         expected = (p * change).sum(-1)
         variance = (p * change.square()).sum(-1) - expected.square()
-        slope = expected.mean(dim=0) - at_truth + linear + step * quadratic
-        enough = 0.1 * slope.abs() if enough is None else enough
-        if bool((slope.abs() <= enough).all()):
+        slope = expected.mean(dim=0) + linear + step * quadratic
+        value = normaliser.mean(dim=(0, 2)) + (linear + step * quadratic / 2) * step
+        start_slope, start_value = first = first or (slope.abs(), value)
+        # The slack is float32's resolution: near the minimum the objective hardly moves.
+        lower = value <= start_value + 1e-6 * start_value.abs()
+        taken = lower & (slope.abs() <= 0.1 * start_slope)
+        if bool(taken.all()):
             break
         low = torch.where(slope < 0, step, low)
         high = torch.where(slope < 0, high, step)
         newton = step - slope / (variance.mean(dim=0) + quadratic)
-        step = torch.where((newton > low) & (newton < high), newton, (low + high) / 2)
-    return step
+        newton = torch.where((newton > low) & (newton < high), newton, (low + high) / 2)
+        step = torch.where(taken, step, newton)
+    return torch.where(taken, step, low)  # the objective falls all the way to `low`
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -1,0 +1,39 @@
+"""Schedules against the paper's formulas (BYOL, section 3.3 and appendix G)."""
+
+import math
+
+import pytest
+
+from ownlatent.schedules import cosine, ema_rate, warmup_cosine
+
+
+@pytest.mark.parametrize(("base", "total"), [(0.996, 312_784), (0.99, 1000), (0.0, 7)])
+def test_tau_is_the_papers_formula_of_the_step(base: float, total: int) -> None:
+    for k in {0, 1, total // 3, total // 2, total - 1, total}:
+        paper = 1 - (1 - base) * (math.cos(math.pi * k / total) + 1) / 2
+        assert ema_rate(k, total, base) == pytest.approx(paper, abs=1e-12)
+    assert ema_rate(0, total, base) == base
+    assert ema_rate(total, total, base) == 1.0
+
+
+def test_tau_moves_with_every_step_and_never_falls() -> None:
+    taus = [ema_rate(k, 200, 0.97) for k in range(201)]
+    assert all(a < b for a, b in zip(taus, taus[1:], strict=False))
+
+
+def test_warm_up_starts_at_zero_and_meets_the_cosine() -> None:
+    rates = [warmup_cosine(k, 100, 10, 3.2) for k in range(101)]
+    assert rates[0] == 0.0  # METHODS.md §12.20: the first step moves nothing
+    assert rates[5] == pytest.approx(1.6)
+    assert rates[10] == pytest.approx(3.2)
+    assert rates[55] == pytest.approx(1.6)  # half way from step 10 to step 100
+    assert rates[100] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_cosine_goes_either_way_and_stays_at_its_end() -> None:
+    assert cosine(25, 100, 2.0, 1.0) == pytest.approx(1 + (1 + math.sqrt(0.5)) / 2)
+    assert cosine(150, 100, 0.0, 5.0) == pytest.approx(5.0)
+
+
+def test_without_warm_up_the_peak_comes_first() -> None:
+    assert warmup_cosine(0, 10, 0, 0.5) == 0.5
