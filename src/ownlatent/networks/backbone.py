@@ -52,7 +52,8 @@ def backbone(name: str, channels: int = 3, size: int = 224) -> tuple[nn.Module, 
             if size <= SMALL and _shrink_stem(net, channels):
                 stem = f"3x3 stride-1 stem without max pooling, for {size}-pixel images"
         with torch.no_grad():
-            net.eval()(torch.zeros(1, channels, size, size))
+            features = net.eval()(torch.zeros(1, channels, size, size))
+        net.num_features = features.shape[1]  # some report the width before their last layer
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(

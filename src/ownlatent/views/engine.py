@@ -14,11 +14,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ownlatent.views.bands import Axis, in_chunks, resample
 from ownlatent.views.colour import colours
 from ownlatent.views.draw import Draw, draw
 from ownlatent.views.geometry import blurring, resampling
 from ownlatent.views.recipe import Recipe
 from ownlatent.views.recipe import recipes as named
+
+LARGE = 96
+"""From this side on, in pixels, a CPU skips the zeros of the resampling matrices."""
 
 
 class Views(nn.Module):
@@ -89,30 +93,63 @@ class Views(nn.Module):
         if self.reference:
             from ownlatent.views.reference import view
 
-            pixels = view(canvases, recipe, drawn, self.size)
-        else:
-            pixels = linear_view(canvases, recipe, drawn, self.size)
-            pixels = pixels.clamp(0.0, 1.0)
-            if recipe.solarize:
-                inverted = drawn.solarize[:, None, None, None] & (pixels >= 0.5)
-                pixels = torch.where(inverted, 1.0 - pixels, pixels)
-        return (pixels - self.mean) / self.std
+            return self._normalise(view(canvases, recipe, drawn, self.size))
+        if canvases.device.type == "cpu" and self.size >= LARGE:
+            return self._in_chunks(canvases, recipe, drawn)
+        return self._finish(linear_view(canvases, recipe, drawn, self.size), recipe, drawn)
+
+    @torch.compiler.disable
+    def _in_chunks(self, canvases: Tensor, recipe: Recipe, drawn: Draw) -> Tensor:
+        def some(part: slice) -> Tensor:
+            mine = Draw(*(parameter[part] for parameter in drawn))
+            return self._finish(linear_view(canvases[part], recipe, mine, self.size), recipe, mine)
+
+        shape = (*canvases.shape[:2], self.size, self.size)
+        return in_chunks(some, torch.empty(shape))
+
+    def _finish(self, pixels: Tensor, recipe: Recipe, drawn: Draw) -> Tensor:
+        """Clamp, solarize, normalise."""
+        pixels = pixels.clamp_(0.0, 1.0)
+        if recipe.solarize:
+            inverted = drawn.solarize[:, None, None, None] & (pixels >= 0.5)
+            pixels = torch.where(inverted, 1.0 - pixels, pixels)
+        return self._normalise(pixels)
+
+    def _normalise(self, pixels: Tensor) -> Tensor:
+        return pixels.sub_(self.mean).div_(self.std)
 
 
 def linear_view(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int) -> Tensor:
     """``C · (Wy X Wxᵀ) + c`` in [0, 1] units before the clamp: float32 ``[B, C, S, S]``."""
+    if canvases.device.type == "cpu" and size >= LARGE:
+        resampled, mean = _banded(canvases, drawn, size)
+    else:
+        resampled, mean = _dense(canvases, recipe, drawn, size)
+    matrix, offset = colours(recipe, drawn, mean)
+    return torch.baddbmm(offset[:, :, None], matrix, resampled.flatten(2)).view_as(resampled)
+
+
+def _dense(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int) -> tuple[Tensor, Tensor]:
+    """``Wy X Wxᵀ`` in batched products, and the mean of each channel before blur."""
     height, width = canvases.shape[-2:]
     rows = resampling(drawn.top, drawn.height, None, size, height)
     columns = resampling(drawn.left, drawn.width, drawn.flip, size, width)
     pixels = canvases.to(torch.float32) / unit(canvases)
     # Contrast pivots on the mean of the crop before blur: 1ᵀWy · X · Wxᵀ1 / S².
     mean = torch.einsum("bchw,bh,bw->bc", pixels, rows.mean(1), columns.mean(1))
-    matrix, offset = colours(recipe, drawn, mean)
     if recipe.blur:
         blur = blurring(drawn.sigma, size)
         rows, columns = blur @ rows, blur @ columns
-    resampled = rows[:, None] @ pixels @ columns[:, None].transpose(-1, -2)
-    return (matrix @ resampled.flatten(2) + offset[:, :, None]).view_as(resampled)
+    return rows[:, None] @ pixels @ columns[:, None].transpose(-1, -2), mean
+
+
+def _banded(canvases: Tensor, drawn: Draw, size: int) -> tuple[Tensor, Tensor]:
+    """The same for large views on a CPU, where most of a dense product would be zeros."""
+    rows = Axis(drawn.top, drawn.height, torch.zeros_like(drawn.flip), drawn.sigma)
+    columns = Axis(drawn.left, drawn.width, drawn.flip, drawn.sigma)
+    resampled, mean = resample(canvases, rows, columns, size)
+    scale = unit(canvases)
+    return resampled.div_(scale), mean.div_(scale)
 
 
 def unit(canvases: Tensor) -> float:

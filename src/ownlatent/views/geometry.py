@@ -31,14 +31,24 @@ def resampling(
     # Measured from the crop's corner, so that float32 keeps its digits on large images.
     offset = (column - start[:, None] + 0.5) / widen
     centre = (row + 0.5) * scale / widen
-    weights = _cubic(offset[:, None, :] - centre[:, :, None])
-    # Boxes mapped to a canvas are not whole pixels: a pixel the box only touches still counts.
-    inside = (column > start[:, None] - 1 + 1e-3) & (column < (start + extent)[:, None] - 1e-3)
-    weights = weights * inside[:, None, :]
+    weights = cubic(offset[:, None, :] - centre[:, :, None])
+    low, high = inside(start, extent, length)
+    within = (column >= low[:, None]) & (column < high[:, None])
+    weights = weights * within[:, None, :]
     return weights / weights.sum(dim=2, keepdim=True)
 
 
-def _cubic(x: Tensor) -> Tensor:
+def inside(start: Tensor, extent: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """The whole pixels ``[low, high)`` of an axis that a box takes from: at least one.
+
+    A box mapped to a squeezed canvas does not begin and end with a pixel; it is rounded.
+    """
+    low = start.round().clamp(min=0, max=length - 1)
+    high = (start + extent).round().clamp(max=length).maximum(low + 1)
+    return low, high
+
+
+def cubic(x: Tensor) -> Tensor:
     """Keys' cubic convolution kernel with a = -1/2."""
     x = x.abs()
     near = (1.5 * x - 2.5) * x * x + 1.0

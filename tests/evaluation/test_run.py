@@ -1,0 +1,106 @@
+"""Evaluating a run: which network, which images, and what is held against it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import ownlatent as ol
+from ownlatent.data import decode_canvases, open_source
+from ownlatent.demo import TEST
+from ownlatent.encoder import Encoder, EncoderFolder, Preprocessing
+from ownlatent.evaluation.baselines import RawPixels
+from ownlatent.evaluation.knn import knn
+from ownlatent.networks import backbone
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two networks at random: nothing here depends on their being any good."""
+    folder = tmp_path_factory.mktemp("run")
+    settings = Preprocessing(3, 32, 1.0, (0.5,) * 3, (0.25,) * 3)
+    made = {}
+    for seed, name in enumerate(("online", "target")):
+        torch.manual_seed(10 + seed)
+        net, _ = backbone("small-resnet", 3, 32)
+        made[name] = Encoder(net, "small-resnet", settings, {"method": "byol"})
+    EncoderFolder.write(folder / "encoder", made)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    canvases = decode_canvases(open_source(TEST))
+    path = tmp_path_factory.mktemp("data") / "images.npz"
+    np.savez(path, images=canvases.pixels[:600].numpy(), labels=canvases.labels[:600].numpy())
+    return path
+
+
+def accuracies(report: dict, features: str) -> dict[str, float]:  # type: ignore[type-arg]
+    return {r["protocol"]: r["accuracy"] for r in report["results"] if r["features"] == features}
+
+
+def test_baselines_protocols_and_what_a_result_carries(run: Path, data: Path) -> None:
+    report = ol.evaluate(run, data, seed=3)
+    kinds = {r["features"] for r in report["results"]}
+    assert kinds == {"BYOL (online)", "random initialisation", "raw pixels"}
+    for result in report["results"]:
+        assert result["low"] < result["accuracy"] < result["high"]
+        assert result["n_train"] + result["n_test"] == 600
+        assert result["seed"] == 3 and result["details"]
+    assert json.loads((run / "evaluation.json").read_text()) == report
+    assert ol.evaluate(run, data, seed=3) == report
+
+
+def test_the_online_network_unless_asked(run: Path, data: Path) -> None:
+    """METHODS.md §12.21."""
+    canvases = decode_canvases(open_source(data))
+    held = 500
+
+    def score(network: str) -> float:
+        net = ol.load_encoder(run, network=network)
+        with torch.inference_mode():
+            x = net(canvases.pixels)
+        y = canvases.labels
+        return knn(x[:held], y[:held], x[held:], y[held:], k=20, temperature=0.07).accuracy
+
+    train, test = data.with_name("train.npz"), data.with_name("test.npz")
+    pixels, labels = canvases.pixels.numpy(), canvases.labels.numpy()
+    np.savez(train, images=pixels[:held], labels=labels[:held])
+    np.savez(test, images=pixels[held:], labels=labels[held:])
+    options = {"test": test, "protocols": ["knn"], "baselines": False}
+    name = "kNN (k=20, T=0.07)"
+    plain = accuracies(ol.evaluate(run, train, **options), "BYOL (online)")[name]
+    target = accuracies(ol.evaluate(run, train, network="target", **options), "BYOL (target)")[name]
+    assert plain == score("online") and target == score("target")
+    assert plain != target
+
+
+def test_overlap_of_test_and_training_images_is_counted(run: Path, data: Path) -> None:
+    report = ol.evaluate(run, data, test=data, protocols=["knn"], baselines=False)
+    assert report["data"]["test_images_in_train"] == 600
+
+
+def test_limit_takes_the_first_images(run: Path, data: Path) -> None:
+    report = ol.evaluate(run, data, test=data, limit=250, protocols=["knn"], baselines=False)
+    assert {r["n_train"] for r in report["results"]} == {250}
+
+
+def test_raw_pixels_are_the_pixels() -> None:
+    images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
+    torch.testing.assert_close(RawPixels()(images), images.flatten(1).float() / 255)
+    large = RawPixels()(torch.full((1, 1, 100, 60), 51, dtype=torch.uint8))
+    torch.testing.assert_close(large, torch.full((1, 1024), 0.2))
+
+
+def test_mistakes_are_one_sentence(run: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ol.UsageError, match="knn, linear"):
+        ol.evaluate(run, data, protocols=["svm"])
+    with pytest.raises(ol.UsageError, match="no encoder"):
+        ol.evaluate(tmp_path, data)
+    images = np.zeros((20, 3, 32, 32), np.uint8)
+    np.savez(tmp_path / "x.npz", images=images)
+    with pytest.raises(ol.UsageError, match="label"):
+        ol.evaluate(run, tmp_path / "x.npz")

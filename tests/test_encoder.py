@@ -1,0 +1,119 @@
+"""The encoder folder: save, load, preprocessing, and images of any size."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision.transforms.v2.functional as F
+from PIL import Image
+
+import ownlatent as ol
+from ownlatent.encoder import Encoder, EncoderFolder, Preprocessing
+from ownlatent.networks import backbone
+
+RGB = Preprocessing(channels=3, size=24, crop=1.0, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.25))
+
+
+def encoder(preprocessing: Preprocessing = RGB) -> Encoder:
+    net, _ = backbone("small-resnet", preprocessing.channels, preprocessing.size)
+    return Encoder(net, "small-resnet", preprocessing, {"method": "byol"})
+
+
+def test_saved_and_loaded_it_gives_the_same_features(tmp_path: Path) -> None:
+    online, target = encoder(), encoder()
+    EncoderFolder.write(tmp_path / "encoder", {"online": online, "target": target})
+    images = torch.randint(0, 256, (4, 3, 24, 24), dtype=torch.uint8)
+    for path in (tmp_path, tmp_path / "encoder"):
+        loaded = ol.load_encoder(path)
+        assert not loaded.training
+        torch.testing.assert_close(loaded(images), online.eval()(images), rtol=0, atol=0)
+    features = ol.load_encoder(tmp_path, network="target")(images)
+    torch.testing.assert_close(features, target.eval()(images), rtol=0, atol=0)
+    assert features.shape == (4, loaded.num_features) and features.dtype == torch.float32
+    with pytest.raises(ol.UsageError, match="online, target"):
+        ol.load_encoder(tmp_path, network="teacher")
+
+
+@pytest.mark.parametrize("crop", [1.0, 0.875])
+@pytest.mark.parametrize(("height", "width"), [(50, 80), (24, 24), (13, 40)])
+def test_preprocessing_is_torchvisions(height: int, width: int, crop: float) -> None:
+    """Central square, antialiased bicubic resize, clamp, normalise (METHODS.md §1, test)."""
+    settings = Preprocessing(3, 16, crop, RGB.mean, RGB.std)
+    image = torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8)
+    out = encoder(settings).preprocess(image)
+    side = crop * min(height, width)
+    if side != int(side) or (height - side) % 2 or (width - side) % 2:
+        pytest.skip("torchvision only crops whole pixels")
+    cropped = F.center_crop(image.float() / 255, [int(side), int(side)])
+    expected = F.resize(cropped, [16, 16], F.InterpolationMode.BICUBIC, antialias=True).clamp(0, 1)
+    expected = F.normalize(expected, RGB.mean, RGB.std)
+    torch.testing.assert_close(out, expected, atol=1e-4, rtol=0)
+
+
+def test_a_squeezed_canvas_is_seen_in_its_true_shape() -> None:
+    wide = torch.zeros(1, 3, 40, 40, dtype=torch.uint8)
+    wide[..., 10:30] = 255  # the central half of an image twice as wide as high
+    out = encoder().preprocess(wide, torch.tensor([[40, 80]]))
+    white = (1 - torch.tensor(RGB.mean)) / torch.tensor(RGB.std)
+    torch.testing.assert_close(out[0, :, 12, 12], white)
+    assert torch.allclose(out[0, :, :, 2:-2], white[:, None, None])
+
+
+def test_images_of_any_kind_and_size() -> None:
+    net = encoder().eval()
+    rng = np.random.default_rng(0)
+    pil = [Image.fromarray(rng.integers(0, 256, (h, 30, 3), dtype=np.uint8)) for h in (20, 50)]
+    features = net(pil)
+    assert features.shape == (2, net.num_features)
+    torch.testing.assert_close(net(pil[1])[0], features[1])
+    as_tensor = torch.from_numpy(np.array(pil[0])).movedim(-1, 0)
+    torch.testing.assert_close(net([as_tensor])[0], features[0])
+    gray = Image.fromarray(rng.integers(0, 256, (30, 30), dtype=np.uint8))
+    assert net(gray).shape == (1, net.num_features)
+    deep = as_tensor.to(torch.int32).mul(257).to(torch.uint16)
+    torch.testing.assert_close(net([deep])[0], features[0], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        (torch.zeros(2, 3, 8, 8), "uint8 or uint16"),
+        (torch.zeros(2, 4, 8, 8, dtype=torch.uint8), "3 channels; got 4"),
+        (["a.jpg"], "PIL images; got str"),
+    ],
+)
+def test_what_it_cannot_take_is_one_sentence(images: object, says: str) -> None:
+    with pytest.raises(ol.UsageError, match=says):
+        encoder()(images)
+
+
+def test_damage_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ol.UsageError, match="no encoder"):
+        ol.load_encoder(tmp_path)
+    EncoderFolder.write(tmp_path / "encoder", {"online": encoder()})
+    weights = tmp_path / "encoder" / "online.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:1000])
+    with pytest.raises(ol.UsageError, match="damaged"):
+        ol.load_encoder(tmp_path)
+    weights.write_bytes(whole)
+    (tmp_path / "encoder" / "config.json").write_text('{"format": ')
+    with pytest.raises(ol.UsageError, match="damaged"):
+        ol.load_encoder(tmp_path)
+
+
+def test_writing_replaces_the_folder_whole(tmp_path: Path) -> None:
+    EncoderFolder.write(tmp_path / "encoder", {"online": encoder(), "target": encoder()})
+    EncoderFolder.write(tmp_path / "encoder", {"online": encoder()})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["encoder"]
+    assert json.loads((tmp_path / "encoder/config.json").read_text())["networks"] == ["online"]
+
+
+def test_random_initialisation_is_the_seeds(tmp_path: Path) -> None:
+    EncoderFolder.write(tmp_path / "encoder", {"online": encoder()})
+    folder = EncoderFolder.find(tmp_path)
+    first, again, other = (folder.blank(seed).backbone.state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(v, again[k]) for k, v in first.items())
+    assert any(not torch.equal(v, other[k]) for k, v in first.items())
