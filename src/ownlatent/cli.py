@@ -3,6 +3,7 @@
 Nothing heavy is imported here, so that ``--help`` answers at once.
 """
 
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -104,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         args=arguments,
         config=(tyro.conf.OmitArgPrefixes,),
     )
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("ownlatent").setLevel(logging.INFO)
     try:
         _run(command)
     except UsageError as error:
@@ -125,7 +128,10 @@ def _run(command: object) -> None:
         from ownlatent.evaluation.table import table
 
         options = {k: v for k, v in vars(command).items() if k not in ("run", "data")}
-        print(table(evaluate(command.run, command.data, **options)["results"]))
+        report = evaluate(command.run, command.data, **options)
+        print(table(report["results"]))
+        if seen := report["data"]["test_images_in_train"]:
+            print(f"Careful: {seen:,} test images also occur in the training data.")
     elif isinstance(command, Views):
         from ownlatent.report.views import draw_sheet
 

@@ -112,6 +112,15 @@ def test_search_survives_saturation():
     assert value < 20 and s.grad.abs() <= 0.2  # 20 and -2 at the start
 
 
+def test_search_never_climbs():
+    """Where no step was good enough in time, and where the direction goes uphill."""
+    logits, change = torch.tensor([[[10.0, -10.0]]]), torch.tensor([[[-1.0, 1.0]]])
+    truth, flat = torch.tensor([[[0.0, 1.0]]]), torch.zeros(1)
+    far = logistic._search(logits, change, truth, linear=flat, quadratic=torch.full((1,), 1e-30))
+    assert torch.nn.functional.softplus(20 - 2 * far) + 5e-31 * far**2 <= 20
+    assert logistic._search(logits, -change, truth, linear=flat, quadratic=flat + 1) == 0
+
+
 def test_bias_is_not_penalised():
     """With a huge strength only the bias is left, and it fits the class frequencies."""
     x, targets = torch.randn(100, 3), torch.arange(100) % 10 // 7  # 70 and 30

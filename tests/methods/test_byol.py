@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from ownlatent.errors import UsageError
 from ownlatent.methods import BYOL
 from ownlatent.methods.presets import PRESETS, preset
-from ownlatent.errors import UsageError
 from ownlatent.optim import LARS, parameter_groups
 
 
@@ -176,7 +176,9 @@ def test_the_target_may_start_on_its_own() -> None:
     other = Tiny().double()
     method = byol(target=other)
     assert torch.equal(method.target.network.backbone.conv.weight, other.conv.weight)
-    assert not torch.equal(method.target.network.backbone.conv.weight, method.online.backbone.conv.weight)
+    assert not torch.equal(
+        method.target.network.backbone.conv.weight, method.online.backbone.conv.weight
+    )
 
 
 @pytest.mark.parametrize(
@@ -193,7 +195,13 @@ def test_the_papers_presets(  # type: ignore[no-untyped-def]
 ) -> None:
     p = preset("byol", name)
     assert (p.epochs, p.base_lr, p.weight_decay, p.tau) == (epochs, base_lr, decay, tau)
-    assert (p.batch_size, p.optimizer, p.warmup_epochs, p.hidden, p.dim) == (4096, "lars", 10, 4096, 256)
+    assert (p.batch_size, p.optimizer, p.warmup_epochs, p.hidden, p.dim) == (
+        4096,
+        "lars",
+        10,
+        4096,
+        256,
+    )
     assert p.base_lr * p.batch_size / 256 == pytest.approx(peak)
 
 

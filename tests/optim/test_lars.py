@@ -110,7 +110,11 @@ def test_biases_and_normalisation_skip_decay_and_adaptation() -> None:
     net = model()
     plain, excluded = parameter_groups(net, 1e-6)
     names = {id(p): n for n, p in net.named_parameters()}
-    assert {names[id(p)] for p in plain["params"]} == {"conv.weight", "head.0.weight", "head.3.weight"}
+    assert {names[id(p)] for p in plain["params"]} == {
+        "conv.weight",
+        "head.0.weight",
+        "head.3.weight",
+    }
     assert {names[id(p)] for p in excluded["params"]} == {
         "conv.bias",
         "bn.weight",

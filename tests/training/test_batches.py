@@ -13,7 +13,9 @@ def test_processes_and_micro_batches_cut_the_same_batch() -> None:
     for step in range(10):
         expected = whole.rows(step).flatten()
         for accumulate, world in ((1, 2), (2, 1), (3, 4), (2, 3)):
-            parts = [Batches(IDS, 3, 24, accumulate, rank, world).rows(step) for rank in range(world)]
+            parts = [
+                Batches(IDS, 3, 24, accumulate, rank, world).rows(step) for rank in range(world)
+            ]
             together = torch.stack(parts, dim=1).flatten()  # micro-batch, rank, sample
             assert torch.equal(together, expected)
 

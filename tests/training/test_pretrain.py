@@ -48,7 +48,9 @@ def test_what_a_run_leaves(finished: ol.Run) -> None:
     assert not (finished.folder / "encoder.tmp").exists()
 
 
-def test_a_run_is_a_function_of_its_seed(images: np.ndarray, finished: ol.Run, tmp_path: Path) -> None:
+def test_a_run_is_a_function_of_its_seed(
+    images: np.ndarray, finished: ol.Run, tmp_path: Path
+) -> None:
     again = ol.pretrain(images, out=tmp_path / "b", steps=6, **OPTIONS)
     other = ol.pretrain(images, out=tmp_path / "c", steps=6, **OPTIONS | {"seed": 1})
     first = finished.encoder().state_dict()
@@ -127,9 +129,7 @@ def test_every_optimizer_learns_something(
 
 def test_divergence_names_its_step_and_keeps_an_encoder(images: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(ol.Diverged, match=r"at step \d+; take a lower --base-lr"):
-        ol.pretrain(
-            images, out=tmp_path / "a", steps=12, optimizer="sgd", base_lr=1e20, **OPTIONS
-        )
+        ol.pretrain(images, out=tmp_path / "a", steps=12, optimizer="sgd", base_lr=1e20, **OPTIONS)
     assert (tmp_path / "a" / "encoder" / "config.json").is_file()
 
 

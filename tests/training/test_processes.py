@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-WORKER = '''
+WORKER = """
 import sys, torch
 import torch.distributed as dist
 from torch import nn
@@ -53,7 +53,7 @@ if rank == 0:
     torch.save({"steps": record, "buffers": buffers}, out)
 if world > 1:
     dist.destroy_process_group()
-'''
+"""
 
 
 def launch(arguments: list[str], world: int, tmp_path: Path) -> subprocess.CompletedProcess[str]:

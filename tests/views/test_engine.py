@@ -11,8 +11,6 @@ from ownlatent.views.engine import linear_view
 from ownlatent.views.recipe import Recipe, recipes
 from ownlatent.views.reference import view as reference
 
-CALM = {"byol": 0.05, "cifar-byol": 0.25}  # half the range of colours that no jitter clips
-
 
 def drawn(recipe, canvases, sizes=None, epoch=3, view=0):
     height, width = canvases.shape[-2:]
@@ -147,8 +145,8 @@ def test_any_channels_against_the_reference(photos, name, channels):
 def test_views_are_distributed_as_the_references(photos, name):
     """512 photos, every operation as drawn, hue and clamps included.
 
-    Per channel: means within 1.5 grey levels, standard deviations within 3 %, histograms of 32
-    bins within 4 % of all pixels. Per image the mean moves by 2 levels on average at most.
+    Per channel: means within 1 grey level, standard deviations within 2.5 %, histograms of 32 bins
+    within 4 % of all pixels; the mean of a view within 4 levels on average.
     """
     ids = torch.arange(len(photos))
     fast, slow = (Views(name, 32, reference=r)(photos, ids, 3, 1) for r in (False, True))
@@ -156,11 +154,11 @@ def test_views_are_distributed_as_the_references(photos, name):
         assert ours.min() >= 0 and ours.max() <= 1
         for channel in range(3):
             a, b = ours[:, channel], theirs[:, channel]
-            assert abs(a.mean() - b.mean()) * 255 < 1.5
-            assert abs(a.std() / b.std() - 1) < 0.03
+            assert abs(a.mean() - b.mean()) * 255 < 1
+            assert abs(a.std() / b.std() - 1) < 0.025
             histograms = [torch.histc(x.flatten(), 32, 0, 1) / x.numel() for x in (a, b)]
             assert (histograms[0] - histograms[1]).abs().sum() / 2 < 0.04
-            assert (a.mean(dim=(1, 2)) - b.mean(dim=(1, 2))).abs().mean() * 255 < 2
+            assert (a.mean(dim=(1, 2)) - b.mean(dim=(1, 2))).abs().mean() * 255 < 4
 
 
 # Each image by itself.

@@ -88,6 +88,7 @@ def test_rows_sum_to_one_for_any_box(size, length):
     assert weights.shape == (200, size, length)
     torch.testing.assert_close(weights.sum(2), torch.ones(200, size), atol=2e-6, rtol=0)
     assert weights.abs().sum(2).max() < 2  # bicubic's is 1.25 at most, more where a box cuts it
+    assert ((weights != 0).sum(2) > 0).all()
 
 
 @pytest.mark.parametrize("extent", [40.0, 13.7, 2.3])
@@ -107,10 +108,13 @@ def test_a_fractional_box_is_where_it_says(extent):
     assert (seen - expected).abs().max() < 0.6  # near the border taps are missing
 
 
-def test_a_fractional_box_reads_every_pixel_it_touches_and_no_other():
-    weights = resampling(torch.tensor([10.25]), torch.tensor([5.5]), None, 64, 32)[0]
-    used = (weights != 0).any(0).nonzero().flatten()
-    assert used.tolist() == [10, 11, 12, 13, 14, 15]
+@pytest.mark.parametrize(
+    ("start", "extent", "used"),
+    [(10.25, 5.5, [10, 11, 12, 13, 14, 15]), (10.75, 4.5, [11, 12, 13, 14]), (10.7, 0.1, [11])],
+)
+def test_a_fractional_box_reads_the_pixels_it_rounds_to_and_no_other(start, extent, used):
+    weights = resampling(torch.tensor([start]), torch.tensor([extent]), None, 64, 32)[0]
+    assert (weights != 0).any(0).nonzero().flatten().tolist() == used
 
 
 @pytest.mark.parametrize("squeeze", [(0.5, 0.5), (0.31, 0.87)])

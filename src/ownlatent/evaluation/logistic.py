@@ -122,18 +122,18 @@ def _search(
     objective no higher. Where the direction does not descend the step is 0, which makes the next
     direction the preconditioned gradient.
     """
-    linear = linear - (truth * change).sum(-1).mean(dim=0)
+    at_truth = (truth * change).sum(-1).mean(dim=0)
     step, low = torch.zeros_like(linear), torch.zeros_like(linear)
     high = torch.full_like(linear, math.inf)
     first = None
     for _ in range(30):
-        moved = logits + step[:, None] * change
-        normaliser = moved.logsumexp(dim=-1, keepdim=True)
-        p = (moved - normaliser).exp()
+        log_p = (logits + step[:, None] * change).log_softmax(dim=-1)
+        p = log_p.exp()
         expected = (p * change).sum(-1)
         variance = (p * change.square()).sum(-1) - expected.square()
-        slope = expected.mean(dim=0) + linear + step * quadratic
-        value = normaliser.mean(dim=(0, 2)) + (linear + step * quadratic / 2) * step
+        slope = expected.mean(dim=0) - at_truth + linear + step * quadratic
+        loss = -(truth * log_p).sum(-1).mean(dim=0)
+        value = loss + (linear + step * quadratic / 2) * step
         start_slope, start_value = first = first or (slope.abs(), value)
         # The slack is float32's resolution: near the minimum the objective hardly moves.
         lower = value <= start_value + 1e-6 * start_value.abs()

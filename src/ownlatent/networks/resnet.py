@@ -1,47 +1,59 @@
-"""A small pre-activation residual network for small images on small machines."""
+"""A small residual network for small images on small machines."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 
-class Block(nn.Module):
-    """Two 3x3 convolutions and a shortcut, normalised before each (He et al., 2016, pre-act)."""
+def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """3x3 convolution, batch norm, ReLU."""
+    # torch's own initialisation: smaller weights, which batch norm turns into longer steps.
+    conv = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+
+class Residual(nn.Module):
+    """Two convolutions around which the input is carried (He et al., 2016)."""
+
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm1 = nn.BatchNorm2d(inputs)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        same = stride == 1 and inputs == outputs
-        self.shortcut = None if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+        self.first = convolution(width, width)
+        self.second = convolution(width, width)[:2]
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu(self.norm1(x))
-        shortcut = x if self.shortcut is None else self.shortcut(y)
-        y = self.conv1(y)
-        return shortcut + self.conv2(torch.relu(self.norm2(y)))
+        return torch.relu(x + self.second(self.first(x)))
 
 
 class SmallResNet(nn.Module):
-    def __init__(
-        self, channels=3, widths=(64, 128, 256), blocks=(1, 1, 1), stem=(3, 1), strides=(1, 2, 2)
-    ) -> None:
+    """A convolution per stage, each after the first halving the side, some with a residual block.
+
+    Its cost sits where a CPU is efficient: few layers, wide ones at low resolution.
+
+    Args:
+        channels: of the images.
+        widths: of the stages; the last is ``num_features``.
+        residual: which stages have a residual block.
+    """
+
+    def __init__(self, channels: int, widths: Sequence[int], residual: Sequence[bool]) -> None:
         super().__init__()
-        k, s = stem
-        self.stem = nn.Conv2d(channels, widths[0], k, s, (k - 1) // 2, bias=False)
-        layers = []
-        w = widths[0]
-        for width, n, st in zip(widths, blocks, strides):
-            for i in range(n):
-                layers.append(Block(w, width, st if i == 0 else 1))
-                w = width
-        self.blocks = nn.Sequential(*layers)
-        self.norm = nn.BatchNorm2d(w)
-        self.num_features = w
+        layers: list[nn.Module] = []
+        inputs = channels
+        for stage, (width, has_block) in enumerate(zip(widths, residual, strict=True)):
+            layers.append(convolution(inputs, width, stride=1 if stage == 0 else 2))
+            if has_block:
+                layers.append(Residual(width))
+            inputs = width
+        self.stages = nn.Sequential(*layers)
+        self.num_features = inputs
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.norm(self.blocks(self.stem(x)))).mean(dim=(2, 3))
+        """``[B, channels, H, W]`` to ``[B, num_features]``, averaged over positions in float32."""
+        features: Tensor = self.stages(x)
+        return features.float().mean(dim=(2, 3))
 
 
-SMALL_RESNETS = {"small-resnet": {"widths": (32, 128, 256), "strides": (2, 2, 2)}}
+SMALL_RESNETS = {
+    "small-resnet": {"widths": (32, 64, 128, 512), "residual": (False, False, True, False)}
+}

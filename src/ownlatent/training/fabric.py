@@ -29,6 +29,11 @@ def processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def rank() -> int:
+    """This process's number among them, known before they meet."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def fabric(kind: torch.device, precision: str) -> Fabric:
     """One process on one device, or this process's part of a launched group (DDP)."""
     world = processes()

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -78,6 +79,28 @@ class Log:
             left = row["seconds"] / row["step"] * (self._total - row["step"])
             step = f"step {row['step']:.0f}/{self._total}"
             print(f"{step}  {text}  {left:.0f} s left", file=sys.stderr, flush=True)
+
+
+def decoding() -> Callable[[int, int], None]:
+    """A bar of the images decoded, for a terminal; silent elsewhere."""
+    bar = Progress(
+        TextColumn("decoding"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    task = bar.add_task("decoding", total=None)
+
+    def report(done: int, total: int) -> None:
+        bar.start()  # does nothing once started
+        bar.update(task, completed=done, total=total)
+        if done == total:
+            bar.stop()
+
+    return report
 
 
 def _tensorboard(folder: Path) -> Any:

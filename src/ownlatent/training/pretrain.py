@@ -23,7 +23,7 @@ from ownlatent.optim import parameter_groups
 from ownlatent.training import fabric as devices
 from ownlatent.training.batches import Batches
 from ownlatent.training.clock import Clock
-from ownlatent.training.log import Log
+from ownlatent.training.log import Log, decoding
 from ownlatent.training.loop import train
 from ownlatent.training.observer import Observer
 from ownlatent.training.probe import OnlineProbe
@@ -91,6 +91,7 @@ def run(config: Pretrain, data: Data | None = None) -> Run:
         workers=config.workers,
         place=config.place,
         device=kind,
+        progress=decoding() if devices.rank() == 0 else None,
     )
     settled = plan(config, canvases, size, kind, world)
     views = Views(
