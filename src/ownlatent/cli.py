@@ -4,6 +4,7 @@ Nothing heavy is imported here, so that ``--help`` answers at once.
 """
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -120,7 +121,9 @@ def _run(command: object) -> None:
         from ownlatent.training import Diverged, run
 
         try:
-            print(run(command).folder / "encoder")
+            folder = run(command).folder
+            if os.environ.get("RANK", "0") == "0":
+                print(folder / "encoder")
         except Diverged as error:
             _end(str(error), 1)
     elif isinstance(command, Evaluate):

@@ -49,9 +49,10 @@ class SmallResNet(nn.Module):
         self.num_features = inputs
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, channels, H, W]`` to ``[B, num_features]``, averaged over positions in float32."""
+        """``[B, channels, H, W]`` to ``[B, num_features]``, averaged in float32 at least."""
         features: Tensor = self.stages(x)
-        return features.float().mean(dim=(2, 3))
+        wide = torch.promote_types(features.dtype, torch.float32)
+        return features.mean(dim=(2, 3), dtype=wide)
 
 
 SMALL_RESNETS = {

@@ -104,7 +104,8 @@ class _Bands:
         taps = first[..., None] + torch.arange(int((last - first).max()))
         weights = cubic((taps + (0.5 - centre)[..., None]) / widen[..., None])
         weights = weights * (taps < last[..., None])
-        self.weights = weights / weights.sum(-1, keepdim=True)
+        # A running sum: how far the other images pad the taps with zeros must not change a bit.
+        self.weights = weights / weights.cumsum(-1)[..., -1:]
         self.taps = taps.minimum(last[..., None] - 1).long()
         self.window: list[tuple[int, int]] = torch.stack([low, high - low], 1).long().tolist()
 

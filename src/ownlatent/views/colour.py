@@ -61,7 +61,7 @@ def colours(recipe: Recipe, draw: Draw, mean: Tensor) -> tuple[Tensor, Tensor]:
     rows = torch.arange(batch, device=mean.device)
     for which in draw.order.unbind(1):
         operation = operations[rows, which]
-        pivot = mean if additive else (mean @ gray)[:, None].expand_as(mean)
+        pivot = mean if additive else (mean * gray).sum(1, keepdim=True).expand_as(mean)
         shift = torch.where((which == CONTRAST)[:, None], (1 - draw.contrast)[:, None] * pivot, 0.0)
         if additive:
             shift = shift + torch.where(which == BRIGHTNESS, draw.brightness, 0.0)[:, None]

@@ -136,7 +136,9 @@ def _dense(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int) -> tuple[Te
     columns = resampling(drawn.left, drawn.width, drawn.flip, size, width)
     pixels = canvases.to(torch.float32) / unit(canvases)
     # Contrast pivots on the mean of the crop before blur: 1ᵀWy · X · Wxᵀ1 / S².
-    mean = torch.einsum("bchw,bh,bw->bc", pixels, rows.mean(1), columns.mean(1))
+    # (An einsum would sum in another order for a batch of one.)
+    lines = (rows.mean(1)[:, None, None] @ pixels)[:, :, 0]
+    mean = (lines * columns.mean(1)[:, None]).sum(2)
     if recipe.blur:
         blur = blurring(drawn.sigma, size)
         rows, columns = blur @ rows, blur @ columns
