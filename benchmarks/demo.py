@@ -1,7 +1,7 @@
 """The demo over seeds: accuracy, time and memory, as a table.
 
     python benchmarks/demo.py --seeds 0 1 2
-    python benchmarks/demo.py --seeds 0 --reference     # views made operation by operation
+    python benchmarks/demo.py --seeds 0 --steps 800 --reference   # views operation by operation
 
 Each seed is a fresh process, so that its peak memory and its time are its own.
 """
@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 
-def one(seed: int, reference: bool, folder: Path) -> dict[str, Any]:
+def one(seed: int, steps: int, reference: bool, folder: Path) -> dict[str, Any]:
     out = folder / f"seed{seed}{'-reference' if reference else ''}"
     command = [sys.executable, "-m", "ownlatent", "demo", "--out", str(out), "--seed", str(seed)]
+    command += ["--steps", str(steps)]
     if reference:
         command.append("--reference")
     began = time.perf_counter()
@@ -43,11 +44,15 @@ def one(seed: int, reference: bool, folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--reference", action="store_true")
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmark-demo"))
     parser.add_argument("--out", type=Path, help="markdown file to write")
     arguments = parser.parse_args()
-    runs = [one(seed, arguments.reference, arguments.folder) for seed in arguments.seeds]
+    runs = [
+        one(seed, arguments.steps, arguments.reference, arguments.folder)
+        for seed in arguments.seeds
+    ]
 
     scores: dict[tuple[str, str], list[float]] = defaultdict(list)
     for run in runs:
@@ -71,7 +76,8 @@ def main() -> None:
     import torch
 
     views = "reference views" if arguments.reference else "fast views"
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, {views}"
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, {views}, "
+    machine += f"{arguments.steps} steps"
     text = "\n".join([machine, "", *lines]) + "\n"
     print(text)
     if arguments.out:

@@ -1,6 +1,7 @@
 """Schedules against the paper's formulas (BYOL, section 3.3 and appendix G)."""
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -18,7 +19,7 @@ def test_tau_is_the_papers_formula_of_the_step(base: float, total: int) -> None:
 
 def test_tau_moves_with_every_step_and_never_falls() -> None:
     taus = [ema_rate(k, 200, 0.97) for k in range(201)]
-    assert all(a < b for a, b in zip(taus, taus[1:], strict=False))
+    assert all(a < b for a, b in pairwise(taus))
 
 
 def test_warm_up_starts_at_zero_and_meets_the_cosine() -> None:

@@ -84,6 +84,8 @@ class Demo:
     """Folder of the run; an earlier demo there is replaced."""
     seed: int = 0
     """Seed of everything random."""
+    steps: int = 2400
+    """Optimizer steps of 64 images."""
     reference: bool = False
     """Make the views one operation at a time, to compare."""
 
@@ -131,9 +133,9 @@ def _run(command: object) -> None:
         from ownlatent.evaluation.table import table
 
         options = {k: v for k, v in vars(command).items() if k not in ("run", "data")}
-        report = evaluate(command.run, command.data, **options)
-        print(table(report["results"]))
-        if seen := report["data"]["test_images_in_train"]:
+        measured = evaluate(command.run, command.data, **options)
+        print(table(measured["results"]))
+        if seen := measured["data"]["test_images_in_train"]:
             print(f"Careful: {seen:,} test images also occur in the training data.")
     elif isinstance(command, Views):
         from ownlatent.report.views import draw_sheet

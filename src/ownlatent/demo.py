@@ -10,17 +10,17 @@ from ownlatent.errors import UsageError
 
 IMAGES = files("ownlatent") / "demo_data"
 TRAIN, TEST = str(IMAGES / "cifar10-train.parquet"), str(IMAGES / "cifar10-test.parquet")
-STEPS = 2400
 FITTED = 10_000
 """Labelled training images that the probes are fitted on."""
 
 
-def demo(out: str | Path, *, seed: int = 0, reference: bool = False) -> Path:
+def demo(out: str | Path, *, seed: int = 0, steps: int = 2400, reference: bool = False) -> Path:
     """Pretrain BYOL on the packaged CIFAR-10 (JPEG) sample, evaluate it, and report.
 
     Args:
         out: the run's folder; an earlier demo there is replaced.
         seed: of everything random.
+        steps: optimizer steps of 64 images.
         reference: make the views operation by operation.
 
     Returns:
@@ -45,7 +45,7 @@ def demo(out: str | Path, *, seed: int = 0, reference: bool = False) -> Path:
         out=out,
         backbone="small-resnet",
         size=24,
-        steps=STEPS,
+        steps=steps,
         tau=0.9,  # ten epochs are too few for a slower target to follow
         seed=seed,
         reference=reference,

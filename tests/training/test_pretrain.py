@@ -141,7 +141,7 @@ def test_a_folder_in_use_is_left_alone(images: np.ndarray, tmp_path: Path) -> No
 
 
 def test_an_unknown_option_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ol.UsageError, match="'epoch'.*epochs"):
+    with pytest.raises(ol.UsageError, match=r"'epoch'.*epochs"):
         ol.pretrain(TEST, out=tmp_path / "a", epoch=3)
 
 

@@ -1,6 +1,7 @@
 """A small residual network for small images on small machines."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +56,6 @@ class SmallResNet(nn.Module):
         return features.mean(dim=(2, 3), dtype=wide)
 
 
-SMALL_RESNETS = {
+SMALL_RESNETS: dict[str, dict[str, Any]] = {
     "small-resnet": {"widths": (32, 64, 128, 512), "residual": (False, False, True, False)}
 }

@@ -95,10 +95,11 @@ class Views(nn.Module):
 
             return self._normalise(view(canvases, recipe, drawn, self.size))
         if canvases.device.type == "cpu" and self.size >= LARGE:
-            return self._in_chunks(canvases, recipe, drawn)
+            chunked: Tensor = self._in_chunks(canvases, recipe, drawn)
+            return chunked
         return self._finish(linear_view(canvases, recipe, drawn, self.size), recipe, drawn)
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _in_chunks(self, canvases: Tensor, recipe: Recipe, drawn: Draw) -> Tensor:
         def some(part: slice) -> Tensor:
             mine = Draw(*(parameter[part] for parameter in drawn))
