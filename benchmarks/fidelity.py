@@ -57,8 +57,8 @@ class Photo(NamedTuple):
 
 def read(folder: Path) -> list[Photo]:
     source = open_source(folder)
-    images = (torch.from_numpy(source.read(row).copy()) for row in range(len(source)))
-    return [Photo(image.expand(3, -1, -1)) for image in images]
+    images = (torch.from_numpy(source.read(row)).contiguous() for row in range(len(source)))
+    return [Photo(image.repeat(3 // len(image), 1, 1)) for image in images]
 
 
 def one_box(photo: Photo, number: int, count: int = 1) -> Draw:
@@ -200,8 +200,8 @@ def hues(photos: list[Photo]) -> str:
             linear = torch.einsum("ij,bjhw->bihw", matrix(turns), images).clamp(0, 1)
             found.add(linear, F.adjust_hue(images, turns))
         used = torch.allclose(matrix(0.07), rotation(torch.tensor([0.07]))[0], atol=1e-3)
-        rows.append([name + (" (used here)" if used else "")])
-        rows[-1] += [f"{found.mean():.2f}", f"{found.rms():.2f}"]
+        label = name + (" (used here)" if used else "")
+        rows.append([label, f"{found.mean():.2f}", f"{found.rms():.2f}"])
     return table(["hue turned by -0.1 to 0.1, against HSV", "mean", "root mean square"], rows)
 
 

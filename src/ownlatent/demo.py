@@ -14,7 +14,7 @@ FITTED = 10_000
 """Labelled training images that the probes are fitted on."""
 
 
-def demo(out: str | Path, *, seed: int = 0, steps: int = 2400, reference: bool = False) -> Path:
+def demo(out: str | Path, *, seed: int = 0, steps: int = 3000, reference: bool = False) -> Path:
     """Pretrain BYOL on the packaged CIFAR-10 (JPEG) sample, evaluate it, and report.
 
     Args:
@@ -44,7 +44,7 @@ def demo(out: str | Path, *, seed: int = 0, steps: int = 2400, reference: bool =
         TRAIN,
         out=out,
         backbone="small-resnet",
-        size=24,
+        size=20,
         steps=steps,
         tau=0.9,  # ten epochs are too few for a slower target to follow
         seed=seed,

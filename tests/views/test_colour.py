@@ -137,21 +137,28 @@ def test_whole_turns_change_nothing(turns):
 
 
 @pytest.mark.parametrize("turns", [-0.5, -0.1, 0.03, 0.1, 0.37])
-def test_luma_and_grays_are_kept(turns):
-    """The Y of YIQ, 0.299 R + 0.587 G + 0.114 B."""
+def test_the_sum_of_channels_and_grays_are_kept(turns):
+    """A rotation about the axis (1, 1, 1)."""
     matrix = rotation(torch.tensor([turns]))[0]
-    luma = torch.tensor([0.299, 0.587, 0.114])
-    torch.testing.assert_close(luma @ matrix, luma, atol=1e-6, rtol=0)
+    torch.testing.assert_close(torch.ones(3) @ matrix, torch.ones(3), atol=1e-6, rtol=0)
     torch.testing.assert_close(matrix @ torch.ones(3), torch.ones(3), atol=1e-6, rtol=0)
 
 
-def test_turns_add_up_and_keep_the_chroma():
-    """It is a rotation: two make one, and the chroma's length in YIQ stays."""
+@pytest.mark.parametrize("turns", [-2 / 3, -1 / 3, 1 / 3])
+def test_thirds_of_a_turn_are_the_hue_of_hsv(turns):
+    """Both permute the channels there, for any colour."""
+    for colour in ((0.9, 0.2, 0.4), (0.1, 0.7, 0.3)):
+        hue, saturation, value = colorsys.rgb_to_hsv(*colour)
+        expected = colorsys.hsv_to_rgb((hue + turns) % 1, saturation, value)
+        torch.testing.assert_close(turned(colour, turns), torch.tensor(expected), atol=1e-6, rtol=0)
+
+
+def test_turns_add_up_and_keep_lengths():
+    """It is a rotation: two make one, and a colour's length stays."""
     a, b, both = rotation(torch.tensor([0.07, -0.21, -0.14]))
     torch.testing.assert_close(a @ b, both, atol=2e-6, rtol=0)
-    chroma = torch.tensor([[0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
     colour = torch.tensor([0.8, 0.3, 0.1])
-    torch.testing.assert_close((chroma @ a @ colour).norm(), (chroma @ colour).norm())
+    torch.testing.assert_close((a @ colour).norm(), colour.norm())
 
 
 PURE = {"red": (1, 0, 0), "yellow": (1, 1, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
