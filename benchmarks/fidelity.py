@@ -110,7 +110,7 @@ def against_torchvision(photos: list[Photo]) -> str:
     found = {kind: Differences() for kind in kinds}
     for number, photo in enumerate(photos):
         d, image = one_box(photo, number), photo.pixels.float()
-        box = [int(x) for x in (d.top, d.left, d.height, d.width)]
+        box = [round(float(x)) for x in (d.top, d.left, d.height, d.width)]
         expected = F.resized_crop(image, *box, [SIZE, SIZE], BICUBIC, antialias=True)
         expected = F.horizontal_flip(expected) if d.flip else expected
         y = resampling(d.top, d.height, None, SIZE, image.shape[1])[0]

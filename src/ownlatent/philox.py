@@ -28,12 +28,14 @@ def _product(word: Tensor, multiplier: int) -> tuple[Tensor, Tensor]:
     return middle >> 16, ((middle & 0xFFFF) << 16) | (low & 0xFFFF)
 
 
-def philox(counter: tuple[Tensor, ...], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+def philox(
+    counter: tuple[Tensor, ...], key: tuple[Tensor | int, Tensor | int]
+) -> tuple[Tensor, ...]:
     """Four words of Philox 4x32-10.
 
     Args:
         counter: four int64 tensors that broadcast together, each holding a 32-bit word.
-        key: two int64 tensors, likewise.
+        key: two 32-bit words, as integers or int64 tensors.
 
     Returns:
         Four int64 tensors of 32-bit words, uniform and independent between counters.
@@ -48,7 +50,7 @@ def philox(counter: tuple[Tensor, ...], key: tuple[Tensor, Tensor]) -> tuple[Ten
     return c0, c1, c2, c3
 
 
-def words(ids: Tensor, *, seed: Tensor, epoch: Tensor, stream: int, count: int) -> Tensor:
+def words(ids: Tensor, *, seed: Tensor | int, epoch: Tensor, stream: int, count: int) -> Tensor:
     """``count`` 32-bit words for each id.
 
     Args:
@@ -76,7 +78,7 @@ def words(ids: Tensor, *, seed: Tensor, epoch: Tensor, stream: int, count: int) 
     return torch.stack(drawn, dim=-1).flatten(1)[:, :count]
 
 
-def uniform(ids: Tensor, *, seed: Tensor, epoch: Tensor, stream: int, count: int) -> Tensor:
+def uniform(ids: Tensor, *, seed: Tensor | int, epoch: Tensor, stream: int, count: int) -> Tensor:
     """``count`` floats in ``[0, 1)`` for each id: float32 ``[B, count]``, 24 random bits each."""
     drawn = words(ids, seed=seed, epoch=epoch, stream=stream, count=count)
     return (drawn >> 8).to(torch.float32) * 2.0**-24

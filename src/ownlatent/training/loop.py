@@ -38,7 +38,6 @@ def train(
         trained: the same, as Fabric wrapped it for this device and these processes.
     """
     device, total = fabric.device, plan.total_steps
-    draw_seed = torch.tensor(seed, device=device)
     clock.restart()
     for step in range(total):
         lr = warmup_cosine(step, total, plan.warmup_steps, plan.lr)
@@ -49,7 +48,7 @@ def train(
         for number, rows in enumerate(batches.rows(step), start=1):
             pixels, sizes, ids = canvases.batch(rows, device)
             clock.lap("data")
-            pair = views(pixels, ids, epoch, draw_seed, sizes)
+            pair = views(pixels, ids, epoch, seed, sizes)
             pair = [view.contiguous(memory_format=torch.channels_last) for view in pair]
             clock.lap("views")
             with fabric.no_backward_sync(trained, enabled=number < plan.accumulate):

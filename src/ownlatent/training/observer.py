@@ -52,7 +52,7 @@ class Observer:
         if probe is None:
             self._probe = None
         else:
-            optimizer = torch.optim.AdamW(probe.parameters(), lr=1e-3, weight_decay=0.0)
+            optimizer = torch.optim.AdamW(probe.parameters(), lr=1e-3, weight_decay=0.0, fused=True)
             self._probe, self._optimizer = fabric.setup(probe, optimizer)
 
     def see(self, step: int, outcome: Outcome, labels: Tensor | None, loss: Tensor) -> None:

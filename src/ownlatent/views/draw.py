@@ -40,7 +40,7 @@ def draw(
     canvas: tuple[int, int],
     *,
     epoch: Tensor,
-    seed: Tensor,
+    seed: Tensor | int,
 ) -> Draw:
     """Draw one view's parameters.
 
@@ -51,7 +51,8 @@ def draw(
         sizes: ``[B, 2]`` true height and width; the box is drawn in that geometry, in whole
             pixels, and mapped to the canvas, which may be squeezed.
         canvas: height and width of the canvas.
-        epoch, seed: int64 scalars.
+        epoch: int64 scalar.
+        seed: an integer, or an int64 scalar.
     """
     tries = recipe.attempts
     drawn = uniform(ids, seed=seed, epoch=epoch, stream=view, count=2 * tries + 12)

@@ -78,7 +78,6 @@ class Views(nn.Module):
             One float32 ``[B, C, S, S]`` per recipe.
         """
         epoch = torch.as_tensor(epoch, device=ids.device)
-        seed = torch.as_tensor(seed, device=ids.device)
         height, width = canvases.shape[-2:]
         if sizes is None:
             sizes = torch.tensor([height, width], device=ids.device).expand(len(ids), 2)
