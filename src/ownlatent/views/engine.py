@@ -125,16 +125,18 @@ def linear_view(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int) -> Ten
         resampled, mean = _banded(canvases, drawn, size)
     else:
         resampled, mean = _dense(canvases, recipe, drawn, size)
-    matrix, offset = colours(recipe, drawn, mean)
-    return torch.baddbmm(offset[:, :, None], matrix, resampled.flatten(2)).view_as(resampled)
+    scale = unit(canvases)
+    matrix, offset = colours(recipe, drawn, mean / scale)
+    view = torch.baddbmm(offset[:, :, None], matrix / scale, resampled.flatten(2))
+    return view.view_as(resampled)
 
 
 def _dense(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int) -> tuple[Tensor, Tensor]:
-    """``Wy X Wxᵀ`` in batched products, and the mean of each channel before blur."""
+    """``Wy X Wxᵀ`` in the canvases' units, and the mean of each channel before blur."""
     height, width = canvases.shape[-2:]
     rows = resampling(drawn.top, drawn.height, None, size, height)
     columns = resampling(drawn.left, drawn.width, drawn.flip, size, width)
-    pixels = canvases.to(torch.float32) / unit(canvases)
+    pixels = canvases.to(torch.float32)
     # Contrast pivots on the mean of the crop before blur: 1ᵀWy · X · Wxᵀ1 / S².
     # (An einsum would sum in another order for a batch of one.)
     lines = (rows.mean(1)[:, None, None] @ pixels)[:, :, 0]
@@ -149,9 +151,7 @@ def _banded(canvases: Tensor, drawn: Draw, size: int) -> tuple[Tensor, Tensor]:
     """The same for large views on a CPU, where most of a dense product would be zeros."""
     rows = Axis(drawn.top, drawn.height, torch.zeros_like(drawn.flip), drawn.sigma)
     columns = Axis(drawn.left, drawn.width, drawn.flip, drawn.sigma)
-    resampled, mean = resample(canvases, rows, columns, size)
-    scale = unit(canvases)
-    return resampled.div_(scale), mean.div_(scale)
+    return resample(canvases, rows, columns, size)
 
 
 def unit(canvases: Tensor) -> float:
