@@ -127,12 +127,12 @@ def test_area_is_uniform_and_ratio_log_uniform(name, view):
 def test_byol_crops_once_and_clamps():
     """Against numpy's draws of what the official code does: one box, clamped to the image."""
     generator = np.random.default_rng(0)
-    for full_height, full_width in ((480, 640), (300, 900)):
+    for full_height, full_width in ((480, 640), (300, 900), (3, 5)):  # the last shows the rounding
         area = generator.uniform(0.08, 1, N) * full_height * full_width
         ratio = np.exp(generator.uniform(math.log(3 / 4), math.log(4 / 3), N))
         d = drawn("byol", 0, size=(full_height, full_width))
-        same_distribution(d.width, np.minimum(np.sqrt(area * ratio).round(), full_width))
-        same_distribution(d.height, np.minimum(np.sqrt(area / ratio).round(), full_height))
+        same_distribution(d.width, np.sqrt(area * ratio).round().clip(1, full_width))
+        same_distribution(d.height, np.sqrt(area / ratio).round().clip(1, full_height))
 
 
 @pytest.mark.parametrize("size", [(32, 32), (48, 64)])
