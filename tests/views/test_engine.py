@@ -171,13 +171,14 @@ def batch(photos):
     return photos[:37], ids, torch.randint(20, 700, (37, 2), generator=generator)
 
 
-SIZES = [("byol", 32), ("byol", 24), ("cifar-byol", 32), ("cifar-byol", 24)]
-
-
-@pytest.mark.parametrize(("name", "size"), SIZES)
-def test_whatever_the_batch_the_views_are_the_same_bit_for_bit(batch, name, size):
-    """Alone, in small batches, in another order, beside others."""
+@pytest.mark.parametrize("side", [32, 131])
+@pytest.mark.parametrize("size", [24, 32, 64])
+@pytest.mark.parametrize("name", RECIPES)
+def test_whatever_the_batch_the_views_are_the_same_bit_for_bit(batch, name, size, side):
+    """Alone, in small batches, in another order, beside others; from small and large canvases."""
     canvases, ids, sizes = batch
+    if side != canvases.shape[-1]:
+        canvases = F.resize(canvases, [side, side + 2])
     make = Views(name, size)
     whole = make(canvases, ids, 3, 1, sizes)
     groups = [[i] for i in range(0, 37, 6)] + [[3, 1], [36, 0, 7, 7], list(range(36, -1, -1))]
