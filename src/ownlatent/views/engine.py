@@ -138,8 +138,8 @@ def _dense(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int) -> tuple[Te
     columns = resampling(drawn.left, drawn.width, drawn.flip, size, width)
     pixels = canvases.to(torch.float32)
     # Contrast pivots on the mean of the crop before blur: 1ᵀWy · X · Wxᵀ1 / S².
-    # (An einsum would sum in another order for a batch of one.)
-    lines = (rows.mean(1)[:, None, None] @ pixels)[:, :, 0]
+    # (Sums, not products: those of a vector round by its place in memory, so in the batch.)
+    lines = (pixels * rows.mean(1)[:, None, :, None]).sum(2)
     mean = (lines * columns.mean(1)[:, None]).sum(2)
     if recipe.blur:
         blur = blurring(drawn.sigma, size)
