@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ownlatent.encoder import Encoder, load_encoder
     from ownlatent.errors import UsageError
     from ownlatent.evaluation import evaluate
-    from ownlatent.training import Diverged, Run, pretrain
+    from ownlatent.training import Diverged, Run, RunFailed, Stopped, pretrain, resume
 
 __version__ = "0.1.0"
 
@@ -19,10 +19,13 @@ _HOMES = {
     "Diverged": "training",
     "Encoder": "encoder",
     "Run": "training",
+    "RunFailed": "training",
+    "Stopped": "training",
     "UsageError": "errors",
     "evaluate": "evaluation",
     "load_encoder": "encoder",
     "pretrain": "training",
+    "resume": "training",
 }
 _ROOMS = ("diagnostics", "methods", "objectives", "optim", "schedules", "views")
 
@@ -30,6 +33,8 @@ __all__ = [
     "Diverged",
     "Encoder",
     "Run",
+    "RunFailed",
+    "Stopped",
     "UsageError",
     "diagnostics",
     "evaluate",
@@ -38,6 +43,7 @@ __all__ = [
     "objectives",
     "optim",
     "pretrain",
+    "resume",
     "schedules",
     "views",
 ]

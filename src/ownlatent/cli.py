@@ -19,6 +19,18 @@ from ownlatent.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
+class Resume:
+    """Go on with a run that stopped, was killed or failed, from its newest checkpoint."""
+
+    run: Positional[Path]
+    """Run folder."""
+    data: str | None = None
+    """Where the images are now. [where they were]"""
+    changed_data: bool = False
+    """Go on although the images are not those that the run began with."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluate:
     """Measure an encoder on labelled images: kNN and a linear probe, beside baselines."""
 
@@ -92,6 +104,7 @@ class Demo:
 
 Command = (
     Annotated[Pretrain, tyro.conf.subcommand("pretrain")]
+    | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Views, tyro.conf.subcommand("views")]
     | Annotated[Report, tyro.conf.subcommand("report")]
@@ -119,15 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(command: object) -> None:
-    if isinstance(command, Pretrain):
-        from ownlatent.training import Diverged, run
-
-        try:
-            folder = run(command).folder
-            if os.environ.get("RANK", "0") == "0":
-                print(folder / "encoder")
-        except Diverged as error:
-            _end(str(error), 1)
+    if isinstance(command, Pretrain | Resume):
+        _train(command)
     elif isinstance(command, Evaluate):
         from ownlatent.evaluation import evaluate
         from ownlatent.evaluation.table import table
@@ -149,6 +155,23 @@ def _run(command: object) -> None:
         from ownlatent.demo import demo
 
         print(demo(**vars(command)))
+
+
+def _train(command: Pretrain | Resume) -> None:
+    from ownlatent.training import Diverged, RunFailed, Stopped, resume, run
+
+    try:
+        if isinstance(command, Pretrain):
+            folder = run(command).folder
+        else:
+            made = resume(command.run, command.data, changed_data=command.changed_data)
+            folder = made.folder
+        if os.environ.get("RANK", "0") == "0":
+            print(folder / "encoder")
+    except (Diverged, RunFailed) as error:
+        _end(str(error), 1)
+    except Stopped as stop:
+        _end(str(stop), 128 + stop.number)
 
 
 def _end(message: str, code: int) -> None:

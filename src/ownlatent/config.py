@@ -58,6 +58,8 @@ class Pretrain:
     """The target starts as a copy of the online network, or from its own draw."""
     init: Path | None = None
     """Start the backbone from timm or torchvision weights (.safetensors or .pth)."""
+    drop_path: float = 0.0
+    """Stochastic depth: probability of leaving out the backbone's deepest residual branch."""
     labelled: bool = False
     """Class folders are labels: follow the run with an online linear probe."""
     seed: int = 0
@@ -76,3 +78,9 @@ class Pretrain:
     """Compile views and networks. [on a GPU]"""
     log_every: int = 20
     """Optimizer steps between log lines."""
+    checkpoint_minutes: float = 10.0
+    """Minutes between checkpoints. One is also written at the end and on Ctrl-C or SIGTERM."""
+    checkpoint_steps: int | None = None
+    """Optimizer steps between checkpoints, besides the minutes. [none]"""
+    keep: int = 2
+    """Checkpoints kept, the newest ones."""

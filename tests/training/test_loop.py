@@ -7,17 +7,9 @@ import torch
 
 from ownlatent.config import Pretrain
 from ownlatent.data import Canvases, decode_canvases, open_source
-from ownlatent.methods import BYOL
-from ownlatent.networks import backbone
-from ownlatent.optim import optimizer, parameter_groups
-from ownlatent.training.batches import Batches
 from ownlatent.training.clock import Clock
-from ownlatent.training.fabric import fabric
 from ownlatent.training.loop import train
-from ownlatent.training.resolve import plan
-from ownlatent.views import Views
-
-CPU = torch.device("cpu")
+from ownlatent.training.session import prepare
 
 
 class Silent:
@@ -32,6 +24,9 @@ class Silent:
     def report(self, step, outcome, values):  # type: ignore[no-untyped-def]
         self.last = values
 
+    def after(self, done):  # type: ignore[no-untyped-def]
+        """Keeps nothing."""
+
 
 @pytest.fixture
 def canvases() -> Canvases:
@@ -42,24 +37,14 @@ def canvases() -> Canvases:
 def run(canvases: Canvases, steps: int = 1, **options):  # type: ignore[no-untyped-def]
     config = Pretrain(
         data="x", batch_size=16, steps=steps, optimizer="sgd", weight_decay=0.0, hidden=16, dim=8,
-        warmup_epochs=0, base_lr=8.0, precision="fp32", **options,
+        warmup_epochs=0, base_lr=8.0, precision="fp32", backbone="small-resnet", size=16,
+        log_every=1, **options,
     )  # fmt: skip
-    settled = plan(config, canvases, 16, CPU, 1)
-    torch.manual_seed(0)
-    net, _ = backbone("small-resnet", 3, 16)
-    method = BYOL(net, hidden=16, dim=8, tau=settled.tau)
-    start = copy.deepcopy(method)
-    maker = fabric(CPU, "fp32")
-    groups = parameter_groups(method, 0.0)
-    trained, sgd = maker.setup(method, optimizer("sgd", groups, settled.lr))
-    views = Views(settled.views, 16, mean=settled.mean, std=settled.std)
-    batches = Batches(canvases.ids, 0, 16, settled.accumulate)
-    observer = Silent()
-    train(
-        maker, method, trained, sgd, views, canvases, batches, settled, observer, Clock(),
-        seed=0, log_every=1,
-    )  # fmt: skip
-    return start, method, views, batches, settled, observer
+    session = prepare(config, canvases)
+    start = copy.deepcopy(session.method)
+    silent = Silent()
+    train(session, silent, silent, Clock())
+    return start, session.method, session.views, session.batches, session.plan, silent
 
 
 def test_the_target_follows_the_weights_of_the_same_step(canvases: Canvases) -> None:

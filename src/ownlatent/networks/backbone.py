@@ -14,7 +14,9 @@ SMALL = 64
 """Images up to this side, in pixels, get the small-image stem."""
 
 
-def backbone(name: str, channels: int = 3, size: int = 224) -> tuple[nn.Module, str]:
+def backbone(
+    name: str, channels: int = 3, size: int = 224, *, drop_path: float = 0.0
+) -> tuple[nn.Module, str]:
     """Build a backbone without its classifier, freshly initialised.
 
     Args:
@@ -23,15 +25,23 @@ def backbone(name: str, channels: int = 3, size: int = 224) -> tuple[nn.Module, 
         size: side of the views in pixels. Up to 64, a ResNet's 7x7 stride-2 stem and max pooling
             become one 3x3 stride-1 convolution, as published CIFAR runs have it; a ViT is built
             for that size with patches that leave an 8x8 grid.
+        drop_path: probability with which the deepest residual branch is left out in training.
 
     Returns:
         the network, ``[B, C, H, W]`` to pooled features ``[B, num_features]``, and a line that
         says what it is.
 
     Raises:
-        UsageError: no such model (with the nearest names), or it cannot take this size.
+        UsageError: no such model (with the nearest names), or it cannot take this size or
+            ``drop_path``.
     """
+    if not 0 <= drop_path < 1:
+        raise UsageError(f"drop_path is a probability below 1; got {drop_path}.")
     if name in SMALL_RESNETS:
+        if drop_path:
+            raise UsageError(
+                f"{name} has no drop-path; leave --drop-path out or take a timm model."
+            )
         net: Any = SmallResNet(channels, **SMALL_RESNETS[name])
         return net, _describe(name, net, "its own stem for small images")
     if not timm.is_model(name):
@@ -39,6 +49,8 @@ def backbone(name: str, channels: int = 3, size: int = 224) -> tuple[nn.Module, 
         hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()."
         raise UsageError(f"No backbone is called {name!r}; {hint}")
     options: dict[str, Any] = {"num_classes": 0, "in_chans": channels, "pretrained": False}
+    if drop_path:
+        options["drop_path_rate"] = drop_path
     stem = "standard stem"
     try:
         if name.startswith(("vit_", "deit")):

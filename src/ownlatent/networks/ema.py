@@ -4,7 +4,9 @@ import copy
 from typing import Any
 
 import torch
+from timm.layers.drop import DropPath
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 
 class EMA(nn.Module):
@@ -12,6 +14,7 @@ class EMA(nn.Module):
 
     Only parameters are averaged, in float32. Buffers are neither averaged nor copied: batch norm
     keeps the statistics of the target's own forwards, which run in train mode (METHODS.md §1).
+    Dropout and drop-path act on the online network only (METHODS.md §12.16).
 
     Args:
         online: the network to follow.
@@ -21,6 +24,11 @@ class EMA(nn.Module):
     def __init__(self, online: nn.Module, start: nn.Module | None = None) -> None:
         super().__init__()
         self.network = copy.deepcopy(online if start is None else start).requires_grad_(False)
+        for module in self.network.modules():
+            if isinstance(module, DropPath):
+                module.drop_prob = 0.0
+            elif isinstance(module, _DropoutNd):
+                module.p = 0.0
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Any:

@@ -1,6 +1,7 @@
 """The loop and what surrounds it."""
 
+from ownlatent.training.interrupt import Stopped
 from ownlatent.training.observer import Diverged
-from ownlatent.training.pretrain import Run, pretrain, run
+from ownlatent.training.pretrain import Run, RunFailed, pretrain, resume, run
 
-__all__ = ["Diverged", "Run", "pretrain", "run"]
+__all__ = ["Diverged", "Run", "RunFailed", "Stopped", "pretrain", "resume", "run"]

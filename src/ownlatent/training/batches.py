@@ -38,9 +38,12 @@ class Batches:
 
     def rows(self, step: int) -> Tensor:
         """This process's rows of a step: int64 ``[accumulate, batch / accumulate / world]``."""
+        return self.whole(step).view(self.accumulate, self.world, -1)[:, self.rank]
+
+    def whole(self, step: int) -> Tensor:
+        """All processes' rows of a step: int64 ``[batch]``."""
         epoch = self.epoch(step)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, epoch_order(self.ids, self.seed, epoch)
         start = step % self.per_epoch * self.batch_size
-        batch = self._order[start : start + self.batch_size]
-        return batch.view(self.accumulate, self.world, -1)[:, self.rank]
+        return self._order[start : start + self.batch_size]

@@ -24,7 +24,8 @@ class Log:
     """Writes ``log.jsonl`` and TensorBoard events, and shows progress: a bar on a terminal, plain
     lines elsewhere. Processes but the first stay silent."""
 
-    def __init__(self, folder: Path, total_steps: int, *, active: bool) -> None:
+    def __init__(self, folder: Path, total_steps: int, *, active: bool, start: int = 0) -> None:
+        """``start``: the step from which a run goes on; what TensorBoard has of later ones goes."""
         self._active = active
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
@@ -33,7 +34,7 @@ class Log:
         if not active:
             return
         self._file = (folder / "log.jsonl").open("a")
-        self._board = _tensorboard(folder)
+        self._board = _tensorboard(folder, start)
         if self._console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}"),
@@ -42,7 +43,7 @@ class Log:
                 TimeRemainingColumn(),
                 console=self._console,
             )
-            self._task = self._bar.add_task("pretraining", total=total_steps)
+            self._task = self._bar.add_task("pretraining", total=total_steps, completed=start)
 
     def __enter__(self) -> "Log":
         if self._bar is not None:
@@ -103,10 +104,10 @@ def decoding() -> Callable[[int, int], None]:
     return report
 
 
-def _tensorboard(folder: Path) -> Any:
+def _tensorboard(folder: Path, start: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         print("No TensorBoard log: pip install 'ownlatent[track]' to have one.", file=sys.stderr)
         return None
-    return SummaryWriter(str(folder / "tensorboard"))
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1 if start else None)

@@ -1,71 +1,61 @@
 """The loop: one image's walk from canvas to a better encoder."""
 
-from typing import Any
-
 import torch
-from lightning_fabric import Fabric
-from torch.optim import Optimizer
 
-from ownlatent.data import Canvases
-from ownlatent.methods import Method
+from ownlatent.philox import words
 from ownlatent.schedules import ema_rate, warmup_cosine
-from ownlatent.training.batches import Batches
 from ownlatent.training.clock import Clock
+from ownlatent.training.keeper import Keeper
 from ownlatent.training.observer import Observer
-from ownlatent.training.resolve import Plan
-from ownlatent.views import Views
+from ownlatent.training.session import Session
+
+_STREAM = 1 << 14  # apart from the streams of views and order
 
 
-def train(
-    fabric: Fabric,
-    method: Method,
-    trained: Any,
-    optimizer: Optimizer,
-    views: Views,
-    canvases: Canvases,
-    batches: Batches,
-    plan: Plan,
-    observer: Observer,
-    clock: Clock,
-    *,
-    seed: int,
-    log_every: int,
-) -> None:
-    """Run every step of the plan.
-
-    Args:
-        method: the method itself, for what happens between steps.
-        trained: the same, as Fabric wrapped it for this device and these processes.
-    """
-    device, total = fabric.device, plan.total_steps
+def train(run: Session, observer: Observer, keeper: Keeper, clock: Clock, start: int = 0) -> None:
+    """Take every step of the plan from ``start`` on."""
+    fabric, plan, canvases = run.fabric, run.plan, run.canvases
+    device, total, seed = fabric.device, plan.total_steps, run.config.seed
     clock.restart()
-    for step in range(total):
+    for step in range(start, total):
+        reseed(seed, step, fabric.global_rank)
         lr = warmup_cosine(step, total, plan.warmup_steps, plan.lr)
-        for group in optimizer.param_groups:
+        for group in run.optimizer.param_groups:
             group["lr"] = lr
-        epoch = torch.tensor(batches.epoch(step), device=device)
+        epoch = torch.tensor(run.batches.epoch(step), device=device)
         loss = torch.zeros((), device=device)
-        for number, rows in enumerate(batches.rows(step), start=1):
+        for number, rows in enumerate(run.batches.rows(step), start=1):
             pixels, sizes, ids = canvases.batch(rows, device)
             clock.lap("data")
-            pair = views(pixels, ids, epoch, seed, sizes)
+            pair = run.views(pixels, ids, epoch, seed, sizes)
             pair = [view.contiguous(memory_format=torch.channels_last) for view in pair]
             clock.lap("views")
-            with fabric.no_backward_sync(trained, enabled=number < plan.accumulate):
-                outcome = trained(pair)
+            with fabric.no_backward_sync(run.trained, enabled=number < plan.accumulate):
+                outcome = run.trained(pair)
                 clock.lap("forward")
                 # The gradient of a step is the mean of its micro-batches' own gradients.
                 fabric.backward(outcome.loss / plan.accumulate)
                 clock.lap("backward")
             loss += outcome.loss.detach() / plan.accumulate
-        optimizer.step()
-        optimizer.zero_grad()
+        run.optimizer.step()
+        run.optimizer.zero_grad()
         clock.lap("optimizer")
-        method.after_step(step, total)
+        run.method.after_step(step, total)
         clock.lap("target")
         labels = None if canvases.labels is None else canvases.labels[rows].to(device)
         observer.see(step, outcome, labels, loss)
-        if (step + 1) % log_every == 0 or step + 1 == total:
+        if (step + 1) % run.config.log_every == 0 or step + 1 == total:
             tau = ema_rate(step, total, plan.tau)
-            observer.report(step, outcome, {"epoch": batches.epoch(step), "lr": lr, "tau": tau})
+            observer.report(step, outcome, {"epoch": run.batches.epoch(step), "lr": lr, "tau": tau})
         clock.lap("observing")
+        keeper.after(step + 1)
+        clock.lap("saving")
+
+
+def reseed(seed: int, step: int, rank: int) -> None:
+    """Make dropout, drop-path and all else that draws from torch's generator a function of the
+    step, so that it needs no state either."""
+    key = words(torch.tensor([rank]), seed=seed, epoch=torch.tensor(step), stream=_STREAM, count=2)[
+        0
+    ]
+    torch.manual_seed(int(key[0]) << 31 | int(key[1]) >> 1)

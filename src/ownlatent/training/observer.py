@@ -5,7 +5,6 @@ import time
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from ownlatent.diagnostics import effective_rank, feature_std
@@ -13,10 +12,16 @@ from ownlatent.methods import Outcome
 from ownlatent.training.clock import Clock
 from ownlatent.training.log import Log
 from ownlatent.training.probe import OnlineProbe
+from ownlatent.training.session import Session
 
 
 class Diverged(RuntimeError):
-    """The loss is no longer a number: one sentence that says when and what to try."""
+    """The loss or a weight is no longer a number: one sentence that says when and what to try."""
+
+    def __init__(self, what: str, step: int) -> None:
+        super().__init__(f"{what} at step {step}; take a lower --base-lr.")
+        self.step = step
+        """The optimizer step, from 0, that first showed it."""
 
 
 class Observer:
@@ -25,35 +30,24 @@ class Observer:
     Losses wait in a buffer on the device; nothing is read back between two log lines.
 
     Args:
-        fabric: device and processes.
+        run: what is watched.
         log: where rows go.
         clock: the loop's; its shares are reported.
-        every: steps between rows.
-        images: per step, over all processes.
-        probe: the online classifier, or None without labels.
     """
 
-    def __init__(
-        self,
-        fabric: Fabric,
-        log: Log,
-        clock: Clock,
-        *,
-        every: int,
-        images: int,
-        probe: OnlineProbe | None,
-    ) -> None:
-        self._fabric, self._log, self._clock = fabric, log, clock
-        self._every, self._images = every, images
-        self._losses = torch.zeros(every, device=fabric.device)
-        self._right = torch.zeros(every, device=fabric.device)
+    def __init__(self, run: Session, log: Log, clock: Clock) -> None:
+        self._run, self._log, self._clock = run, log, clock
+        self._fabric, self._every = run.fabric, run.config.log_every
+        self._losses = torch.zeros(self._every, device=run.fabric.device)
+        self._right = torch.zeros(self._every, device=run.fabric.device)
         self._began = time.perf_counter()
-        self._previous = (0, 0.0)  # steps and counted seconds at the last row
-        if probe is None:
-            self._probe = None
-        else:
+        self._reported = 0  # steps at the last row
+        self._counted = 0.0  # the clock's seconds at the last row
+        self._probe: Any = None
+        probe = _probe(run)
+        if probe is not None:
             optimizer = torch.optim.AdamW(probe.parameters(), lr=1e-3, weight_decay=0.0, fused=True)
-            self._probe, self._optimizer = fabric.setup(probe, optimizer)
+            self._probe, self._optimizer = run.fabric.setup(probe, optimizer)
 
     def see(self, step: int, outcome: Outcome, labels: Tensor | None, loss: Tensor) -> None:
         """Take note of one optimizer step; ``loss`` is its mean over micro-batches."""
@@ -72,24 +66,14 @@ class Observer:
         Raises:
             Diverged: a loss since the last row is not finite.
         """
-        done, counted = self._previous
-        count = step + 1 - done
-        losses = torch.stack([self._losses, self._right])
-        # All processes meet here, so that all see the same row and stop together.
-        means: Any = self._fabric.all_reduce(losses, reduce_op="mean")
-        slots = [s % self._every for s in range(done, step + 1)]
-        recent, right = means[:, slots].tolist()
-        for offset, loss in enumerate(recent):
-            if not math.isfinite(loss):
-                raise Diverged(
-                    f"The loss became {loss} at step {done + offset}; take a lower --base-lr."
-                )
-        seconds = self._clock.total - counted
+        done = step + 1
+        losses, right = self._gather(done)
+        count, seconds = done - self._reported, self._clock.total - self._counted
         row = {
-            "step": step + 1,
+            "step": done,
             **values,
-            "loss": sum(recent) / count,
-            "images_per_second": count * self._images / max(seconds, 1e-9),
+            "loss": sum(losses) / count,
+            "images_per_second": count * self._run.plan.batch_size / max(seconds, 1e-9),
             "data_wait": self._clock.share("data"),
             "overhead": 1 - self._clock.share("forward", "backward", "optimizer"),
             "feature_std": feature_std(outcome.features).item(),
@@ -99,4 +83,56 @@ class Observer:
         if self._probe is not None:
             row["probe_accuracy"] = sum(right) / count
         self._log.write(row)
-        self._previous = (step + 1, self._clock.total)
+        self._reported, self._counted = done, self._clock.total
+
+    def state_dict(self, done: int) -> dict[str, Any]:
+        """What is needed to go on after ``done`` steps. Every process must call it.
+
+        Raises:
+            Diverged: a loss since the last row, or a weight, is not finite.
+        """
+        losses, right = self._gather(done)
+        weights: list[Tensor] = [p for p in self._run.method.parameters() if p.requires_grad]
+        if not bool(torch.stack(torch._foreach_norm(weights)).isfinite().all()):
+            raise Diverged("A weight became infinite or not a number", done - 1)
+        state: dict[str, Any] = {
+            "reported": self._reported,
+            "losses": losses,
+            "right": right,
+            "seconds": time.perf_counter() - self._began,
+        }
+        if self._probe is not None:
+            state["probe"] = self._probe.state_dict()
+            state["probe_optimizer"] = self._optimizer.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what :meth:`state_dict` gave."""
+        self._reported = state["reported"]
+        for offset, (loss, right) in enumerate(zip(state["losses"], state["right"], strict=True)):
+            slot = (self._reported + offset) % self._every
+            self._losses[slot], self._right[slot] = loss, right
+        self._began = time.perf_counter() - state["seconds"]
+        if self._probe is not None:
+            self._probe.load_state_dict(state["probe"])
+            self._optimizer.load_state_dict(state["probe_optimizer"])
+
+    def _gather(self, done: int) -> tuple[list[float], list[float]]:
+        """Losses and accuracies since the last row, averaged over processes; the losses finite."""
+        kept = torch.stack([self._losses, self._right])
+        # All processes meet here, so that all see the same and stop together.
+        means: Any = self._fabric.all_reduce(kept, reduce_op="mean")
+        slots = [step % self._every for step in range(self._reported, done)]
+        losses, right = means[:, slots].tolist()
+        for offset, loss in enumerate(losses):
+            if not math.isfinite(loss):
+                raise Diverged(f"The loss became {loss}", self._reported + offset)
+        return losses, right
+
+
+def _probe(run: Session) -> OnlineProbe | None:
+    labels = run.canvases.labels
+    if labels is None or int(labels.max()) < 1:
+        return None
+    features = next(iter(run.encoders.values())).num_features
+    return OnlineProbe(features, int(labels.max()) + 1)

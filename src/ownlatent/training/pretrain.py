@@ -1,52 +1,52 @@
-"""A pretraining run, from the data to the encoder."""
+"""A pretraining run, from the data to the encoder; and one that goes on where it stopped."""
 
-import json
-import platform
+import contextlib
+import errno
 import sys
 import time
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from ownlatent.config import Pretrain
-from ownlatent.data import Canvases, Data, decode_canvases, open_source
-from ownlatent.encoder import Encoder, EncoderFolder, Preprocessing, load_encoder
+from ownlatent.data import Data
+from ownlatent.encoder import Encoder, EncoderFolder, load_encoder
 from ownlatent.errors import UsageError
-from ownlatent.methods import METHODS, Method
-from ownlatent.networks import SMALL, backbone, group_batch_norm, load_weights
-from ownlatent.optim import optimizer as make_optimizer
-from ownlatent.optim import parameter_groups
 from ownlatent.training import fabric as devices
-from ownlatent.training.batches import Batches
+from ownlatent.training.checkpoint import Checkpoints, DamagedCheckpoint, require_room
 from ownlatent.training.clock import Clock
-from ownlatent.training.log import Log, decoding
+from ownlatent.training.folder import RunFolder
+from ownlatent.training.interrupt import Interrupt, Stopped
+from ownlatent.training.keeper import Keeper
+from ownlatent.training.log import Log
 from ownlatent.training.loop import train
-from ownlatent.training.observer import Observer
-from ownlatent.training.probe import OnlineProbe
-from ownlatent.training.resolve import Plan, plan, view_size
-from ownlatent.views import Views
+from ownlatent.training.observer import Diverged, Observer
+from ownlatent.training.provenance import differences, machine, versions
+from ownlatent.training.resolve import Plan, require_share
+from ownlatent.training.session import Session, canvases_for, prepare
+
+
+class RunFailed(RuntimeError):
+    """The run could not go on, for a reason outside it; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run on disk."""
+    """A run on disk."""
 
     folder: Path
 
     @property
-    def log(self) -> list[dict[str, float]]:
+    def log(self) -> list[dict[str, Any]]:
         """The rows of ``log.jsonl``."""
-        return [json.loads(line) for line in (self.folder / "log.jsonl").read_text().splitlines()]
+        return RunFolder(self.folder).log()
 
     @property
     def config(self) -> dict[str, Any]:
         """What was asked, what it came to, and where it ran."""
-        settings: dict[str, Any] = json.loads((self.folder / "config.json").read_text())
-        return settings
+        return RunFolder(self.folder).config()
 
     def encoder(self, network: str | None = None) -> Encoder:
         """See :func:`ownlatent.load_encoder`."""
@@ -68,6 +68,8 @@ def pretrain(data: Data, *, out: str | Path, **options: Any) -> Run:
     Raises:
         UsageError: something asked for cannot be; nothing has been written then.
         Diverged: the loss is no longer a number.
+        Stopped: Ctrl-C or SIGTERM; a checkpoint has been saved.
+        RunFailed: the disk is full, say; the last checkpoint is untouched.
     """
     name = data if isinstance(data, str | Path) else f"array {list(data.shape)}"
     known = Pretrain.__dataclass_fields__
@@ -79,198 +81,227 @@ def pretrain(data: Data, *, out: str | Path, **options: Any) -> Run:
 
 def run(config: Pretrain, data: Data | None = None) -> Run:
     """Pretrain as the configuration says; ``data`` stands in for its path where it is an array."""
-    _check_out(config.out)
-    kind = devices.device(config.accelerator)
-    world = devices.processes()
-    source = open_source(config.data if data is None else data, labelled=config.labelled)
-    size = view_size(config, _largest(source))
-    canvases = decode_canvases(
-        source,
-        side=config.canvas,
-        view_size=size,
-        workers=config.workers,
-        place=config.place,
-        device=kind,
-        progress=decoding() if devices.rank() == 0 else None,
-    )
-    settled = plan(config, canvases, size, kind, world)
-    views = Views(
-        settled.views, size, mean=settled.mean, std=settled.std, reference=config.reference
-    )
-    torch.manual_seed(config.seed)
-    method, encoders, lines = _method(config, settled, canvases)
-    fabric = devices.fabric(kind, settled.precision)
-    _say(fabric.global_rank == 0, config, settled, canvases, lines)
+    folder = RunFolder(config.out)
+    folder.refuse_if_taken()
+    session = prepare(config, canvases_for(config, data))
+    if session.first:
+        _require_room(session)
+    _introduce(session)
+    return _at_work(session, folder)
 
-    if world > 1:
-        group_batch_norm(method, process_group=torch.distributed.group.WORLD)
-    method = method.to(memory_format=torch.channels_last)
-    views = views.to(fabric.device)
-    if settled.compile:
-        method.compile(dynamic=False)
-        views.compile(dynamic=False)
-    groups = parameter_groups(method, settled.weight_decay)
-    trained, optimizer = fabric.setup(
-        method, make_optimizer(settled.optimizer, groups, settled.lr), move_to_device=True
-    )
-    clock = Clock()
-    batches = Batches(
-        canvases.ids,
-        config.seed,
-        settled.batch_size,
-        settled.accumulate,
-        fabric.global_rank,
-        fabric.world_size,
-    )
-    first = fabric.global_rank == 0
-    if first:
-        config.out.mkdir(parents=True, exist_ok=True)
-        _write_config(config, settled, canvases, str(fabric.device))
-    fabric.barrier()
-    began = time.perf_counter()
-    with Log(config.out, settled.total_steps, active=first) as log:
-        observer = Observer(
-            fabric,
-            log,
-            clock,
-            every=config.log_every,
-            images=settled.batch_size,
-            probe=_probe(canvases, encoders),
+
+def resume(folder: str | Path, data: Data | None = None, *, changed_data: bool = False) -> Run:
+    """Go on with a run that stopped, was killed or failed, from its newest checkpoint.
+
+    On the same machine, with as many threads and processes and the same versions, it ends bit for
+    bit as if it had never stopped; where one of these differs, it says so.
+
+    Args:
+        folder: the run's folder.
+        data: the images, where they have moved or were an array in memory.
+        changed_data: go on although the images are not those that the run began with.
+
+    Returns:
+        the finished run.
+
+    Raises:
+        UsageError: there is no run to go on with, or its images have changed.
+        Diverged, Stopped, RunFailed: see :func:`pretrain`.
+    """
+    place = RunFolder(folder)
+    stored = place.config()
+    if place.busy():
+        raise UsageError(f"{place.path} is in use by a running process; wait for it or stop it.")
+    config, settled = _asked(stored, place.path), _settled(stored, place.path)
+    checkpoints = Checkpoints(place.path / "checkpoints", config.keep)
+    step, state = _newest(checkpoints)
+    if step >= settled.total_steps:
+        raise UsageError(f"{place.path} has finished: {step:,} steps of {settled.total_steps:,}.")
+    if data is None and config.data.startswith("array "):
+        raise UsageError(
+            f"{place.path} was made from an array in memory; give it again: "
+            f'ol.resume("{place.path}", data=array).'
         )
+    require_share(settled.batch_size, settled.accumulate, devices.processes())
+    if devices.device(config.accelerator).type == "cpu" and devices.processes() == 1:
+        torch.set_num_threads(stored["machine"].get("threads", torch.get_num_threads()))
+    canvases = canvases_for(config, data)
+    if canvases.fingerprint != stored["data"]["fingerprint"] and not changed_data:
+        raise UsageError(
+            f"The images are not those that {place.path} began with ({len(canvases):,} now, "
+            f"{stored['data']['images']:,} then): restore them, or go on all the same with "
+            "--changed-data."
+        )
+    session = prepare(config, canvases, settled)
+    if session.first:
+        for difference in differences(
+            stored, str(session.fabric.device), session.fabric.world_size
+        ):
+            _tell(f"Not exact to the last bit: {difference}.")
+        _tell(f"resuming  {place.path} after step {step:,} of {settled.total_steps:,}")
+    return _at_work(session, place, step, state)
+
+
+def _at_work(
+    session: Session, folder: RunFolder, start: int = 0, state: dict[str, Any] | None = None
+) -> Run:
+    """Train from ``start`` on, in a folder that is locked for as long."""
+    if not session.first:
+        session.fabric.barrier()  # the folder is there
+        _train(session, folder, start, state)
+        return Run(folder.path)
+    with folder:
+        if state is None:
+            folder.write_config(_description(session))
+        folder.cut_log(start)
+        folder.write_state("running")
+        session.fabric.barrier()
         try:
-            train(
-                fabric,
-                method,
-                trained,
-                optimizer,
-                views,
-                canvases,
-                batches,
-                settled,
-                observer,
-                clock,
-                seed=config.seed,
-                log_every=config.log_every,
-            )
-        finally:
-            # Also on Ctrl-C or divergence: the weights reached so far are worth keeping.
-            if first:
-                EncoderFolder.write(config.out / "encoder", encoders)
-    if first:
-        shares = {k: v / clock.total for k, v in clock.seconds.items()}
-        summary = {"seconds": time.perf_counter() - began, "shares": shares}
-        (config.out / "timing.json").write_text(json.dumps(summary, indent=2) + "\n")
-    return Run(config.out)
+            _train(session, folder, start, state)
+        except Stopped as stop:
+            folder.write_state("stopped", str(stop))
+            raise
+        except Diverged as divergence:
+            folder.write_state("diverged", str(divergence))
+            _keep_for_replay(session, folder, divergence.step)
+            _write_encoder(session, folder)
+            raise
+        except OSError as error:
+            message = _failure(error, session, folder)
+            with contextlib.suppress(OSError):  # a full disk has no room for the reason either
+                folder.write_state("failed", message)
+            raise RunFailed(message) from error
+        folder.write_state("finished")
+    return Run(folder.path)
 
 
-def _check_out(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} already holds something; choose another --out or remove it.")
-
-
-def _largest(source: Any) -> int:
-    """The largest side among a few images: enough to tell thumbnails from photographs."""
-    from ownlatent.data import Unreadable
-
-    largest = 1
-    for index in range(0, len(source), max(1, len(source) // 16)):
-        try:
-            header = source.header(index)
-        except Unreadable:
-            continue
-        largest = max(largest, header.height, header.width)
-    return largest
-
-
-def _method(
-    config: Pretrain, settled: Plan, canvases: Canvases
-) -> tuple[Method, dict[str, Encoder], list[str]]:
-    """The method, its encoders (which share its weights), and lines that say what they are."""
-    channels = canvases.pixels.shape[1]
-    net, line = backbone(config.backbone, channels, settled.size)
-    lines = [line]
-    if config.init is not None:
-        lines.append(load_weights(net, config.init))
-    target: nn.Module | None = None
-    if config.target_start == "own":
-        target, _ = backbone(config.backbone, channels, settled.size)
-    method = METHODS[config.method](
-        net, hidden=settled.hidden, dim=settled.dim, tau=settled.tau, target=target
-    )
-    height, width = canvases.pixels.shape[2:]
-    small = max(height, width) <= SMALL
-    preprocessing = Preprocessing(
-        channels=channels,
-        # Small images are encoded at their own size: random crops enlarge what they show, so
-        # objects then appear as large as in training.
-        size=max(height, width) if small else settled.size,
-        crop=1.0 if small else 224 / 256,
-        mean=settled.mean,
-        std=settled.std,
-    )
-    provenance = {
-        "method": config.method,
-        "view_size": settled.size,
-        "plan": settled.as_dict(),
-        "data": {"images": len(canvases), "fingerprint": canvases.fingerprint},
-        "seed": config.seed,
-        "versions": versions(),
-    }
-    encoders = {
-        name: Encoder(each, config.backbone, preprocessing, provenance)
-        for name, each in method.encoders.items()
-    }
-    return method, encoders, lines
-
-
-def _probe(canvases: Canvases, encoders: dict[str, Encoder]) -> OnlineProbe | None:
-    if canvases.labels is None or int(canvases.labels.max()) < 1:
-        return None
-    features = next(iter(encoders.values())).num_features
-    return OnlineProbe(features, int(canvases.labels.max()) + 1)
-
-
-def versions() -> dict[str, str]:
-    """The versions a result depends on."""
-    packages = ("ownlatent", "torch", "torchvision", "timm", "lightning-fabric")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def _say(
-    first: bool, config: Pretrain, settled: Plan, canvases: Canvases, lines: list[str]
-) -> None:
-    if not first:
-        return
-    for line in (
-        f"data      {canvases.summary()}",
-        f"backbone  {'; '.join(lines)}",
-        f"views     {settled.views}, {settled.size} pixels"
-        + (" (reference pipeline)" if config.reference else ""),
-        f"run       {config.method} {config.preset}: {settled.total_steps:,} steps of "
-        f"{settled.batch_size} images ({settled.total_steps / settled.steps_per_epoch:.1f} epochs),"
-        f" {settled.optimizer}, lr {settled.lr:g}, {settled.precision}, "
-        f"{'compiled' if settled.compile else 'eager'}",
+def _train(session: Session, folder: RunFolder, start: int, state: dict[str, Any] | None) -> None:
+    config, clock = session.config, Clock()
+    began = time.perf_counter()
+    checkpoints = Checkpoints(folder.path / "checkpoints", config.keep)
+    with (
+        Interrupt() as interrupt,
+        Log(folder.path, session.plan.total_steps, active=session.first, start=start) as log,
     ):
-        print(line, file=sys.stderr)
+        observer = Observer(session, log, clock)
+        if state is not None:
+            session.load_state_dict(state)
+            observer.load_state_dict(state["observer"])
+        keeper = Keeper(session, observer, checkpoints, interrupt)
+        train(session, observer, keeper, clock, start)
+    if session.first:
+        _write_encoder(session, folder)
+        shares = {k: v / clock.total for k, v in clock.seconds.items()}
+        folder.write("timing.json", {"seconds": time.perf_counter() - began, "shares": shares})
 
 
-def _write_config(config: Pretrain, settled: Plan, canvases: Canvases, device: str) -> None:
+def _write_encoder(session: Session, folder: RunFolder) -> None:
+    EncoderFolder.write(folder.path / "encoder", session.encoders)
+
+
+def _newest(checkpoints: Checkpoints) -> tuple[int, dict[str, Any] | None]:
+    """The newest checkpoint that loads; step 0 and no state where none was written yet."""
+    damaged: DamagedCheckpoint | None = None
+    for step, state in checkpoints.newest():
+        if not isinstance(state, DamagedCheckpoint):
+            return step, state
+        damaged = damaged or state
+        _tell(f"Passed over: {state}.")
+    if damaged is not None:
+        raise UsageError(f"No checkpoint loads: {damaged}; restore it, or start a new run.")
+    return 0, None
+
+
+def _asked(stored: dict[str, Any], path: Path) -> Pretrain:
+    """What the run's person asked for, with the folder as it is called now."""
+    known = {field.name for field in fields(Pretrain)}
+    asked = {k: v for k, v in stored["asked"].items() if k in known}
+    if asked.get("init") is not None:
+        asked["init"] = Path(asked["init"])
+    try:
+        return replace(Pretrain(**asked), out=path)
+    except TypeError as error:
+        raise UsageError(f"{path}/config.json is damaged ({error}); restore it.") from error
+
+
+def _settled(stored: dict[str, Any], path: Path) -> Plan:
+    values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in stored["plan"].items()
+    }
+    try:
+        return Plan(**values)
+    except TypeError as error:
+        raise UsageError(f"{path}/config.json is damaged ({error}); restore it.") from error
+
+
+def _description(session: Session) -> dict[str, Any]:
+    """``config.json``: what was asked, what it came to, on which data and machine."""
+    config, canvases = session.config, session.canvases
     asked = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(config).items()}
-    content = {
+    for name in ("data", "init"):  # so that a run goes on from any working directory
+        if asked[name] is not None and Path(asked[name]).exists():
+            asked[name] = str(Path(asked[name]).resolve())
+    return {
         "asked": asked,
-        "plan": settled.as_dict(),
+        "plan": session.plan.as_dict(),
         "data": {
             "summary": canvases.summary(),
             "images": len(canvases),
             "fingerprint": canvases.fingerprint,
             "skipped": canvases.skipped,
         },
-        "machine": {
-            "device": device,
-            "processor": platform.processor() or platform.machine(),
-            "threads": torch.get_num_threads(),
-            "system": platform.system(),
-        },
+        "machine": machine(str(session.fabric.device), session.fabric.world_size),
         "versions": versions(),
     }
-    (config.out / "config.json").write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _introduce(session: Session) -> None:
+    """Say what will run, in a few lines."""
+    if not session.first:
+        return
+    config, plan = session.config, session.plan
+    _tell(f"data      {session.canvases.summary()}")
+    for name, why in session.canvases.skipped[:5]:
+        _tell(f"skipped   {name}: {why}")
+    _tell(f"backbone  {'; '.join(session.lines)}")
+    reference = " (reference pipeline)" if config.reference else ""
+    _tell(f"views     {plan.views}, {plan.size} pixels{reference}")
+    _tell(
+        f"run       {config.method} {config.preset}: {plan.total_steps:,} steps of "
+        f"{plan.batch_size} images ({plan.total_steps / plan.steps_per_epoch:.1f} epochs), "
+        f"{plan.optimizer}, lr {plan.lr:g}, {plan.precision}, "
+        f"{'compiled' if plan.compile else 'eager'}"
+    )
+
+
+def _require_room(session: Session) -> None:
+    trained = [p for p in session.method.parameters() if p.requires_grad]
+    buffers = 2 if session.plan.optimizer == "adamw" else 1
+    state = {"method": session.method.state_dict(), "optimizer": [trained] * buffers}
+    place = session.config.out.absolute()
+    while not place.exists():
+        place = place.parent
+    require_room(place, state, session.config.keep)
+
+
+def _keep_for_replay(session: Session, folder: RunFolder, step: int) -> None:
+    """Name the images of the step that diverged, over all processes."""
+    rows = session.batches.whole(step).tolist()
+    names = session.canvases.names
+    ids = session.canvases.ids[rows].tolist()
+    images = [{"id": i, "name": names[row]} for i, row in zip(ids, rows, strict=True)]
+    folder.write("diverged.json", {"step": step, "seed": session.config.seed, "images": images})
+
+
+def _failure(error: OSError, session: Session, folder: RunFolder) -> str:
+    steps = Checkpoints(folder.path / "checkpoints").steps()
+    kept = f"the checkpoint of step {steps[-1]:,} is untouched" if steps else "nothing was lost"
+    if error.errno == errno.ENOSPC:
+        reason, remedy = "The disk is full", "free some space"
+    else:
+        reason, remedy = f"{error.strerror or error}", "mend that"
+    return f"{reason}; {kept}: {remedy} and go on with: ownlatent resume {session.config.out}"
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)

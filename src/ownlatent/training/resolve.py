@@ -71,18 +71,15 @@ def plan(config: Pretrain, canvases: Canvases, size: int, device: torch.device, 
             f"A batch of {batch_size} is more than the {images} images; take --batch-size "
             f"{_even(images, config, world)} or less."
         )
-    share = config.accumulate * world
-    if batch_size < 2 * share or batch_size % share:
-        raise UsageError(
-            f"A batch of {batch_size} cannot be cut into {config.accumulate} micro-batches on "
-            f"{world} process(es) of at least 2 images each; take a multiple of {share} from "
-            f"{2 * share} on."
-        )
+    require_share(batch_size, config.accumulate, world)
     if config.steps is not None and config.epochs is not None:
         raise UsageError("Give --steps or --epochs, not both.")
     steps_per_epoch = images // batch_size
     total = config.steps if config.steps is not None else pick("epochs") * steps_per_epoch
-    for name, value in (("epochs or steps", total), ("log_every", config.log_every)):
+    counts = {"log_every": config.log_every, "keep": config.keep, "epochs or steps": total}
+    if config.checkpoint_steps is not None:
+        counts["checkpoint_steps"] = config.checkpoint_steps
+    for name, value in counts.items():
         if value < 1:
             raise UsageError(f"{name} must be at least 1; got {value}.")
     tau = pick("tau")
@@ -109,6 +106,19 @@ def plan(config: Pretrain, canvases: Canvases, size: int, device: torch.device, 
         mean=tuple(mean.tolist()),
         std=tuple(s or 1.0 for s in std.tolist()),
     )
+
+
+def require_share(batch_size: int, accumulate: int, world: int) -> None:
+    """Raises UsageError where a batch cannot be cut evenly into parts that batch norm can use."""
+    share = accumulate * world
+    if accumulate < 1:
+        raise UsageError(f"accumulate must be at least 1; got {accumulate}.")
+    if batch_size < 2 * share or batch_size % share:
+        raise UsageError(
+            f"A batch of {batch_size} cannot be cut into {accumulate} micro-batches on {world} "
+            f"process(es) of at least 2 images each; take a multiple of {share} from {2 * share} "
+            "on."
+        )
 
 
 def _even(images: int, config: Pretrain, world: int) -> int:

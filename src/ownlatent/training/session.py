@@ -1,0 +1,181 @@
+"""Everything that trains, built in one way for a run that begins and one that goes on."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.optim import Optimizer
+
+from ownlatent.config import Pretrain
+from ownlatent.data import Canvases, Data, Source, Unreadable, decode_canvases, open_source
+from ownlatent.encoder import Encoder, Preprocessing
+from ownlatent.methods import METHODS, Method
+from ownlatent.networks import SMALL, backbone, group_batch_norm, load_weights
+from ownlatent.optim import optimizer as make_optimizer
+from ownlatent.optim import parameter_groups
+from ownlatent.training import fabric as devices
+from ownlatent.training.batches import Batches
+from ownlatent.training.log import decoding
+from ownlatent.training.provenance import versions
+from ownlatent.training.resolve import Plan, plan, view_size
+from ownlatent.views import Views
+
+
+@dataclass
+class Session:
+    """The parts of a run.
+
+    Attributes:
+        method: the method itself.
+        trained: the same, as Fabric wrapped it for this device and these processes.
+        encoders: what the run is for; they share the method's weights.
+        lines: what the backbone turned out to be, for the person who reads along.
+    """
+
+    config: Pretrain
+    plan: Plan
+    canvases: Canvases
+    batches: Batches
+    views: Views
+    fabric: Fabric
+    method: Method
+    trained: Any
+    optimizer: Optimizer
+    encoders: dict[str, Encoder]
+    lines: list[str]
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return bool(self.fabric.global_rank == 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the steps have changed."""
+        return {"method": self.method.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what :meth:`state_dict` gave."""
+        self.method.load_state_dict(state["method"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def canvases_for(config: Pretrain, data: Data | None = None) -> Canvases:
+    """The images of a run, decoded; ``data`` stands in for their path."""
+    source = open_source(config.data if data is None else data, labelled=config.labelled)
+    return decode_canvases(
+        source,
+        side=config.canvas,
+        view_size=view_size(config, _largest(source)),
+        workers=config.workers,
+        place=config.place,
+        device=devices.device(config.accelerator),
+        progress=decoding() if devices.rank() == 0 else None,
+    )
+
+
+def prepare(config: Pretrain, canvases: Canvases, settled: Plan | None = None) -> Session:
+    """Build a run's parts, ready for step 0.
+
+    Args:
+        settled: the plan of a run that goes on; None settles a new one.
+
+    Raises:
+        UsageError: something asked for cannot be.
+    """
+    kind, world = devices.device(config.accelerator), devices.processes()
+    if settled is None:
+        size = view_size(config, int(canvases.sizes.max()))
+        settled = plan(config, canvases, size, kind, world)
+    views = Views(
+        settled.views, settled.size, mean=settled.mean, std=settled.std, reference=config.reference
+    )
+    torch.manual_seed(config.seed)
+    method, encoders, lines = _method(config, settled, canvases)
+    fabric = devices.fabric(kind, settled.precision)
+    if world > 1:
+        group_batch_norm(method, process_group=torch.distributed.group.WORLD)
+    method = method.to(memory_format=torch.channels_last)
+    views = views.to(fabric.device)
+    if settled.compile:
+        method.compile(dynamic=False)
+        views.compile(dynamic=False)
+    groups = parameter_groups(method, settled.weight_decay)
+    trained, optimizer = fabric.setup(
+        method, make_optimizer(settled.optimizer, groups, settled.lr), move_to_device=True
+    )
+    batches = Batches(
+        canvases.ids,
+        config.seed,
+        settled.batch_size,
+        settled.accumulate,
+        fabric.global_rank,
+        fabric.world_size,
+    )
+    return Session(
+        config=config,
+        plan=settled,
+        canvases=canvases,
+        batches=batches,
+        views=views,
+        fabric=fabric,
+        method=method,
+        trained=trained,
+        optimizer=optimizer,
+        encoders=encoders,
+        lines=lines,
+    )
+
+
+def _largest(source: Source) -> int:
+    """The largest side among a few images: enough to tell thumbnails from photographs."""
+    largest = 1
+    for index in range(0, len(source), max(1, len(source) // 16)):
+        try:
+            header = source.header(index)
+        except Unreadable:
+            continue
+        largest = max(largest, header.height, header.width)
+    return largest
+
+
+def _method(
+    config: Pretrain, settled: Plan, canvases: Canvases
+) -> tuple[Method, dict[str, Encoder], list[str]]:
+    """The method, its encoders (which share its weights), and lines that say what they are."""
+    channels = canvases.pixels.shape[1]
+    net, line = backbone(config.backbone, channels, settled.size, drop_path=config.drop_path)
+    lines = [line]
+    if config.init is not None:
+        lines.append(load_weights(net, config.init))
+    target: nn.Module | None = None
+    if config.target_start == "own":
+        target, _ = backbone(config.backbone, channels, settled.size)
+    method = METHODS[config.method](
+        net, hidden=settled.hidden, dim=settled.dim, tau=settled.tau, target=target
+    )
+    height, width = canvases.pixels.shape[2:]
+    small = max(height, width) <= SMALL
+    preprocessing = Preprocessing(
+        channels=channels,
+        # Small images are encoded at their own size: random crops enlarge what they show, so
+        # objects then appear as large as in training.
+        size=max(height, width) if small else settled.size,
+        crop=1.0 if small else 224 / 256,
+        mean=settled.mean,
+        std=settled.std,
+    )
+    provenance = {
+        "method": config.method,
+        "view_size": settled.size,
+        "plan": settled.as_dict(),
+        "data": {"images": len(canvases), "fingerprint": canvases.fingerprint},
+        "seed": config.seed,
+        "versions": versions(),
+    }
+    encoders = {
+        name: Encoder(each, config.backbone, preprocessing, provenance)
+        for name, each in method.encoders.items()
+    }
+    return method, encoders, lines
