@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from ownlatent.encoder import Encoder, load_encoder
     from ownlatent.errors import UsageError
     from ownlatent.evaluation import evaluate
-    from ownlatent.training import Diverged, Run, RunFailed, Stopped, pretrain, resume
+    from ownlatent.training import Collapsed, Diverged, Run, RunFailed, Stopped, pretrain, resume
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Collapsed": "training",
     "Diverged": "training",
     "Encoder": "encoder",
     "Run": "training",
@@ -30,6 +31,7 @@ _HOMES = {
 _ROOMS = ("diagnostics", "methods", "objectives", "optim", "schedules", "views")
 
 __all__ = [
+    "Collapsed",
     "Diverged",
     "Encoder",
     "Run",

@@ -158,7 +158,7 @@ def _run(command: object) -> None:
 
 
 def _train(command: Pretrain | Resume) -> None:
-    from ownlatent.training import Diverged, RunFailed, Stopped, resume, run
+    from ownlatent.training import Collapsed, Diverged, RunFailed, Stopped, resume, run
 
     try:
         if isinstance(command, Pretrain):
@@ -168,7 +168,7 @@ def _train(command: Pretrain | Resume) -> None:
             folder = made.folder
         if os.environ.get("RANK", "0") == "0":
             print(folder / "encoder")
-    except (Diverged, RunFailed) as error:
+    except (Collapsed, Diverged, RunFailed) as error:
         _end(str(error), 1)
     except Stopped as stop:
         _end(str(stop), 128 + stop.number)

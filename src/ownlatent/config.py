@@ -76,6 +76,8 @@ class Pretrain:
     """Precision of the networks. [bf16 where the machine computes in it, else fp32]"""
     compile: Literal["auto", "on", "off"] = "auto"
     """Compile views and networks. [on a GPU]"""
+    on_collapse: Literal["warn", "stop"] = "warn"
+    """What to do when the features collapse."""
     log_every: int = 20
     """Optimizer steps between log lines."""
     checkpoint_minutes: float = 10.0

@@ -78,6 +78,26 @@ def effective_rank(embeddings: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def spectrum(embeddings: Tensor) -> Tensor:
+    """Singular values of centred embeddings, over the largest: how evenly they fill their space.
+
+    Args:
+        embeddings: ``[N, D]``, N at least 2.
+
+    Returns:
+        float64 ``[min(N, D)]``, descending from 1; all 0 where the embeddings are one point, NaN
+        where they are not finite.
+
+    Raises:
+        UsageError: the shape is wrong.
+    """
+    _check(embeddings, 2, "embeddings", (2, 1))
+    x = embeddings.double()
+    sigma = _singular_values(x - x.mean(dim=0)).flip(0)
+    return sigma / sigma[0].clamp_min(torch.finfo(sigma.dtype).tiny)
+
+
+@torch.no_grad()
 def alignment(a: Tensor, b: Tensor, alpha: float = 2.0) -> Tensor:
     """Mean of ``||a - b||^alpha`` over positive pairs, normalised (Wang and Isola, 2020, eq. 2).
 

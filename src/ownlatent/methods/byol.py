@@ -54,6 +54,10 @@ class BYOL(Method):
     def after_step(self, step: int, total_steps: int) -> None:
         self.target.update(self.online, ema_rate(step, total_steps, self.tau))
 
+    def embed(self, view: Tensor) -> tuple[Tensor, Tensor]:
+        features, z = self.online(view)
+        return features, z
+
     @property
     def encoders(self) -> dict[str, nn.Module]:
         target: Any = self.target.network

@@ -27,6 +27,15 @@ class Method(nn.Module, ABC):
     def after_step(self, step: int, total_steps: int) -> None:
         """What happens once per optimizer step, after it; ``step`` counts from 0."""
 
+    @abstractmethod
+    def embed(self, view: Tensor) -> tuple[Tensor, Tensor]:
+        """Backbone features ``[B, F]`` and projections ``[B, D]`` of a view, by the network that
+        is being trained."""
+
+    def chance_loss(self, batch_size: int) -> float | None:
+        """The loss of guessing, or None where the objective has no such level."""
+        return None
+
     @property
     @abstractmethod
     def encoders(self) -> dict[str, nn.Module]:

@@ -3,5 +3,6 @@
 from ownlatent.training.interrupt import Stopped
 from ownlatent.training.observer import Diverged
 from ownlatent.training.pretrain import Run, RunFailed, pretrain, resume, run
+from ownlatent.training.verdict import Collapsed
 
-__all__ = ["Diverged", "Run", "RunFailed", "Stopped", "pretrain", "resume", "run"]
+__all__ = ["Collapsed", "Diverged", "Run", "RunFailed", "Stopped", "pretrain", "resume", "run"]

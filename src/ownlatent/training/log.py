@@ -2,13 +2,15 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ownlatent.training.folder import RunFolder
+from ownlatent.training.verdict import HEALTHY
 
 _SHOWN = {
     "loss": "loss {:.3f}",
@@ -17,6 +19,7 @@ _SHOWN = {
     "feature_std": "std {:.3f}",
     "effective_rank": "rank {:.0f}",
     "probe_accuracy": "probe {:.1%}",
+    "verdict": "{}",
 }
 
 
@@ -24,17 +27,20 @@ class Log:
     """Writes ``log.jsonl`` and TensorBoard events, and shows progress: a bar on a terminal, plain
     lines elsewhere. Processes but the first stay silent."""
 
-    def __init__(self, folder: Path, total_steps: int, *, active: bool, start: int = 0) -> None:
+    def __init__(
+        self, folder: RunFolder, total_steps: int, *, active: bool, start: int = 0
+    ) -> None:
         """``start``: the step from which a run goes on; what TensorBoard has of later ones goes."""
-        self._active = active
+        self._active, self._folder = active, folder
+        self._verdict = HEALTHY
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
         self._total = total_steps
         self._board: Any = None
         if not active:
             return
-        self._file = (folder / "log.jsonl").open("a")
-        self._board = _tensorboard(folder, start)
+        self._file = (folder.path / "log.jsonl").open("a")
+        self._board = _tensorboard(folder.path, start)
         if self._console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}"),
@@ -63,7 +69,7 @@ class Log:
         if self._board is not None:
             self._board.close()
 
-    def write(self, row: dict[str, float]) -> None:
+    def write(self, row: dict[str, Any]) -> None:
         """Record one logging interval; ``row["step"]`` counts the steps done."""
         if not self._active:
             return
@@ -71,7 +77,7 @@ class Log:
         self._file.flush()
         if self._board is not None:
             for name, value in row.items():
-                if name != "step":
+                if name != "step" and not isinstance(value, str):
                     self._board.add_scalar(name, value, row["step"])
         text = "  ".join(form.format(row[name]) for name, form in _SHOWN.items() if name in row)
         if self._bar is not None:
@@ -81,27 +87,19 @@ class Log:
             step = f"step {row['step']:.0f}/{self._total}"
             print(f"{step}  {text}  {left:.0f} s left", file=sys.stderr, flush=True)
 
-
-def decoding() -> Callable[[int, int], None]:
-    """A bar of the images decoded, for a terminal; silent elsewhere."""
-    bar = Progress(
-        TextColumn("decoding"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    task = bar.add_task("decoding", total=None)
-
-    def report(done: int, total: int) -> None:
-        bar.start()  # does nothing once started
-        bar.update(task, completed=done, total=total)
-        if done == total:
-            bar.stop()
-
-    return report
+    def judged(self, summary: dict[str, Any]) -> None:
+        """Keep a verdict as ``verdict.json``, and say so where it is another than before."""
+        if not self._active:
+            return
+        self._folder.write("verdict.json", summary)
+        if summary["verdict"] != self._verdict:
+            self._verdict = summary["verdict"]
+            self._console.print(
+                f"{self._verdict.upper()}: {summary['why']} {summary['advice']}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 def _tensorboard(folder: Path, start: int) -> Any:

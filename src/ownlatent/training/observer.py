@@ -2,7 +2,7 @@
 
 import math
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from ownlatent.training.clock import Clock
 from ownlatent.training.log import Log
 from ownlatent.training.probe import OnlineProbe
 from ownlatent.training.session import Session
+from ownlatent.training.verdict import Verdict
 
 
 class Diverged(RuntimeError):
@@ -25,7 +26,7 @@ class Diverged(RuntimeError):
 
 
 class Observer:
-    """Collects what each step gives and writes it out at intervals.
+    """Collects what each step gives, judges it, and writes it out at intervals.
 
     Losses wait in a buffer on the device; nothing is read back between two log lines.
 
@@ -43,6 +44,7 @@ class Observer:
         self._began = time.perf_counter()
         self._reported = 0  # steps at the last row
         self._counted = 0.0  # the clock's seconds at the last row
+        self.verdict = Verdict(run)
         self._probe: Any = None
         probe = _probe(run)
         if probe is not None:
@@ -65,11 +67,12 @@ class Observer:
 
         Raises:
             Diverged: a loss since the last row is not finite.
+            Collapsed: the features have collapsed and the run was asked to stop then.
         """
         done = step + 1
         losses, right = self._gather(done)
         count, seconds = done - self._reported, self._clock.total - self._counted
-        row = {
+        row: dict[str, Any] = {
             "step": done,
             **values,
             "loss": sum(losses) / count,
@@ -82,8 +85,16 @@ class Observer:
         }
         if self._probe is not None:
             row["probe_accuracy"] = sum(right) / count
+        checked = done >= self.verdict.due or done == self._run.plan.total_steps
+        if checked:
+            self.verdict.check(done, row["loss"])
+        if self.verdict.latest is not None:
+            row["verdict"] = self.verdict.latest
         self._log.write(row)
         self._reported, self._counted = done, self._clock.total
+        if checked:
+            self._log.judged(self.verdict.summary())
+            self.verdict.stop_if_collapsed()
 
     def state_dict(self, done: int) -> dict[str, Any]:
         """What is needed to go on after ``done`` steps. Every process must call it.
@@ -94,12 +105,13 @@ class Observer:
         losses, right = self._gather(done)
         weights: list[Tensor] = [p for p in self._run.method.parameters() if p.requires_grad]
         if not bool(torch.stack(torch._foreach_norm(weights)).isfinite().all()):
-            raise Diverged("A weight became infinite or not a number", done - 1)
+            self._diverged("A weight became infinite or not a number", done - 1)
         state: dict[str, Any] = {
             "reported": self._reported,
             "losses": losses,
             "right": right,
             "seconds": time.perf_counter() - self._began,
+            "verdict": self.verdict.state_dict(),
         }
         if self._probe is not None:
             state["probe"] = self._probe.state_dict()
@@ -113,6 +125,7 @@ class Observer:
             slot = (self._reported + offset) % self._every
             self._losses[slot], self._right[slot] = loss, right
         self._began = time.perf_counter() - state["seconds"]
+        self.verdict.load_state_dict(state["verdict"])
         if self._probe is not None:
             self._probe.load_state_dict(state["probe"])
             self._optimizer.load_state_dict(state["probe_optimizer"])
@@ -126,8 +139,14 @@ class Observer:
         losses, right = means[:, slots].tolist()
         for offset, loss in enumerate(losses):
             if not math.isfinite(loss):
-                raise Diverged(f"The loss became {loss}", self._reported + offset)
+                self._diverged(f"The loss became {loss}", self._reported + offset)
         return losses, right
+
+    def _diverged(self, what: str, step: int) -> NoReturn:
+        error = Diverged(what, step)
+        self.verdict.end(step, f"{what} at step {step}.")
+        self._log.judged(self.verdict.summary())
+        raise error
 
 
 def _probe(run: Session) -> OnlineProbe | None:

@@ -26,6 +26,7 @@ from ownlatent.training.observer import Diverged, Observer
 from ownlatent.training.provenance import differences, machine, versions
 from ownlatent.training.resolve import Plan, require_share
 from ownlatent.training.session import Session, canvases_for, prepare
+from ownlatent.training.verdict import Collapsed
 
 
 class RunFailed(RuntimeError):
@@ -68,6 +69,7 @@ def pretrain(data: Data, *, out: str | Path, **options: Any) -> Run:
     Raises:
         UsageError: something asked for cannot be; nothing has been written then.
         Diverged: the loss is no longer a number.
+        Collapsed: the features have collapsed, and ``on_collapse`` is "stop".
         Stopped: Ctrl-C or SIGTERM; a checkpoint has been saved.
         RunFailed: the disk is full, say; the last checkpoint is untouched.
     """
@@ -106,7 +108,7 @@ def resume(folder: str | Path, data: Data | None = None, *, changed_data: bool =
 
     Raises:
         UsageError: there is no run to go on with, or its images have changed.
-        Diverged, Stopped, RunFailed: see :func:`pretrain`.
+        Diverged, Collapsed, Stopped, RunFailed: see :func:`pretrain`.
     """
     place = RunFolder(folder)
     stored = place.config()
@@ -166,6 +168,10 @@ def _at_work(
             _keep_for_replay(session, folder, divergence.step)
             _write_encoder(session, folder)
             raise
+        except Collapsed as collapse:
+            folder.write_state("collapsed", str(collapse))
+            _write_encoder(session, folder)
+            raise
         except OSError as error:
             message = _failure(error, session, folder)
             with contextlib.suppress(OSError):  # a full disk has no room for the reason either
@@ -181,10 +187,12 @@ def _train(session: Session, folder: RunFolder, start: int, state: dict[str, Any
     checkpoints = Checkpoints(folder.path / "checkpoints", config.keep)
     with (
         Interrupt() as interrupt,
-        Log(folder.path, session.plan.total_steps, active=session.first, start=start) as log,
+        Log(folder, session.plan.total_steps, active=session.first, start=start) as log,
     ):
         observer = Observer(session, log, clock)
-        if state is not None:
+        if state is None:
+            observer.verdict.begin()
+        else:
             session.load_state_dict(state)
             observer.load_state_dict(state["observer"])
         keeper = Keeper(session, observer, checkpoints, interrupt)

@@ -17,7 +17,7 @@ from ownlatent.optim import optimizer as make_optimizer
 from ownlatent.optim import parameter_groups
 from ownlatent.training import fabric as devices
 from ownlatent.training.batches import Batches
-from ownlatent.training.log import decoding
+from ownlatent.training.progress import decoding
 from ownlatent.training.provenance import versions
 from ownlatent.training.resolve import Plan, plan, view_size
 from ownlatent.views import Views
