@@ -23,7 +23,7 @@ EVERY = 100
 """Optimizer steps between checks, at the log rows nearest to them."""
 SPREAD = 0.25
 """Collapsed below this share of the untrained network's spread (feature std)."""
-EMBEDDING_RANK, FEATURE_RANK = 0.05, 0.1
+EMBEDDING_RANK, FEATURE_RANK = 0.04, 0.1
 """Dimensional collapse below this share of the untrained network's effective rank."""
 CHANCE = 0.98
 """At chance above this share of the chance level of the loss."""
