@@ -17,7 +17,7 @@ from ownlatent.data import Canvases, Data, decode_canvases, open_source
 from ownlatent.encoder import Encoder, EncoderFolder, Preprocessing, load_encoder
 from ownlatent.errors import UsageError
 from ownlatent.methods import METHODS, Method
-from ownlatent.networks import SMALL, backbone, group_batch_norm, load_weights
+from ownlatent.networks import backbone, group_batch_norm, load_weights
 from ownlatent.optim import optimizer as make_optimizer
 from ownlatent.optim import parameter_groups
 from ownlatent.training import fabric as devices
@@ -28,7 +28,7 @@ from ownlatent.training.loop import train
 from ownlatent.training.observer import Observer
 from ownlatent.training.probe import OnlineProbe
 from ownlatent.training.resolve import Plan, plan, view_size
-from ownlatent.views import Views
+from ownlatent.views import SMALL, Views
 
 
 @dataclass(frozen=True)
