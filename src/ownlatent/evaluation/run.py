@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ownlatent.data import Canvases, Data, decode_canvases, open_source, overlap
+from ownlatent.data import Canvases, Data, as_canvases, overlap
 from ownlatent.encoder import EncoderFolder
 from ownlatent.errors import UsageError
 from ownlatent.evaluation.baselines import RawPixels
@@ -37,9 +37,9 @@ class Split:
 
 def evaluate(
     run: str | Path,
-    data: Data,
+    data: Data | Canvases,
     *,
-    test: Data | None = None,
+    test: Data | Canvases | None = None,
     protocols: Sequence[str] = PROTOCOLS,
     network: str | None = None,
     baselines: bool = True,
@@ -51,7 +51,8 @@ def evaluate(
 
     Args:
         run: a run folder or its ``encoder/``.
-        data: labelled images (class folders, ``.npz`` or Parquet) that probes are fitted on.
+        data: labelled images (class folders, ``.npz`` or Parquet) that probes are fitted on, or
+            canvases decoded before.
         test: labelled images to score on, once. Without it a fifth of each class of ``data``,
             chosen by ``seed``, is kept apart for that.
         protocols: "knn" (both published settings) and "linear".
@@ -147,11 +148,13 @@ def _measure(
     return measured
 
 
-def _split(data: Data, test: Data | None, size: int, limit: int | None, seed: int) -> Split:
-    train = decode_canvases(open_source(data, labelled=True), view_size=size)
+def _split(
+    data: Data | Canvases, test: Data | Canvases | None, size: int, limit: int | None, seed: int
+) -> Split:
+    train = as_canvases(data, view_size=size, labelled=True)
     rows = torch.arange(len(train))
     if test is not None:
-        other = decode_canvases(open_source(test, labelled=True), view_size=size)
+        other = as_canvases(test, view_size=size, labelled=True)
         if train.classes and other.classes and train.classes != other.classes:
             raise UsageError(
                 "The training and the test data have different classes; name their class folders "
