@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ownlatent.card import write_card
 from ownlatent.data import Canvases, Data, as_canvases, overlap
 from ownlatent.encoder import EncoderFolder
 from ownlatent.errors import UsageError
@@ -116,6 +117,7 @@ def evaluate(
     if folder.path.name == "encoder":
         path = folder.path.parent / "evaluation.json"
         path.write_text(json.dumps(report, indent=2) + "\n")
+        write_card(path.parent)
     return report
 
 
