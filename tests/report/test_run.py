@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 import ownlatent as ol
 from ownlatent.data import as_canvases
@@ -75,6 +77,21 @@ def test_several_runs_become_one_page(
         report([runs[0], runs[0]])
     with pytest.raises(ol.UsageError, match="at least one run"):
         report([])
+
+
+def test_a_diverged_run_has_a_report_without_what_needs_features(
+    trained: Callable[[str], Path], data: Path
+) -> None:
+    run = trained("diverged")
+    file = run / "encoder/online.safetensors"
+    spoilt = {
+        k: torch.full_like(v, torch.nan) if v.is_floating_point() else v
+        for k, v in load_file(file).items()
+    }
+    save_file(spoilt, file)
+    text = report(run).read_text(encoding="utf-8")
+    assert "What the network sees" in text
+    assert "What it finds alike" not in text and "t-SNE" not in text
 
 
 def test_verdict_and_results_are_read_from_the_run(
