@@ -78,14 +78,20 @@ class Views:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Write report.html for a finished run: curves, views, neighbours, results."""
+    """Write one page about a finished run, or one that compares several.
 
-    run: Positional[Path]
-    """Run folder."""
-    data: str
-    """Images to show views of and to search in."""
+    It holds results, verdict, curves, views, neighbours and a map, and needs nothing but itself.
+    """
+
+    runs: Annotated[Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN [RUN ...]")]
+    """Run folders."""
+    data: str | None = None
+    """Images to show views of and to search in. [those the run was trained on; several runs are
+    compared without images]"""
     test: str | None = None
-    """Images whose neighbours are shown. [the data]"""
+    """Images whose neighbours are shown, and the map. [the data]"""
+    out: Path | None = None
+    """Page to write. [report.html in the run's folder; comparison.html for several]"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +156,7 @@ def _run(command: object) -> None:
     elif isinstance(command, Report):
         from ownlatent.report.run import report
 
-        print(report(command.run, command.data, test=command.test))
+        print(report(command.runs, command.data, test=command.test, out=command.out))
     elif isinstance(command, Demo):
         from ownlatent.demo import demo
 

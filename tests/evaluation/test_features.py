@@ -74,17 +74,25 @@ def test_sixteen_bits(encoder, images):
 
 
 def test_a_set_read_by_row(encoder, images):
+    """Its canvases may be squeezed, so the encoder must be told the true sizes."""
+    told = torch.arange(22, dtype=torch.int32).view(11, 2)
+
+    class Sized(nn.Module):
+        def forward(self, pixels, sizes):
+            return torch.cat([encoder(pixels), sizes], dim=1)
+
     class Rows:
         def __len__(self):
             return len(images)
 
         def batch(self, rows, device):
             assert rows.dtype == torch.int64 and device == torch.device("cpu")
-            return images[rows], torch.zeros(len(rows), 2), rows
+            return images[rows], told[rows], rows
 
-    torch.testing.assert_close(
-        embed(encoder, Rows(), batch_size=4), embed(encoder, images, batch_size=4)
-    )
+    encoder.eval()  # here it is no part of what embed is given
+    features = embed(Sized(), Rows(), batch_size=4)
+    torch.testing.assert_close(features[:, 6:], told.float())
+    torch.testing.assert_close(features[:, :6], embed(encoder, images, batch_size=4))
 
 
 def test_features_can_be_trained_on(encoder, images):

@@ -1,6 +1,7 @@
 """Evaluating a run: which network, which images, and what is held against it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +105,11 @@ def test_mistakes_are_one_sentence(run: Path, data: Path, tmp_path: Path) -> Non
     np.savez(tmp_path / "x.npz", images=images)
     with pytest.raises(ol.UsageError, match="label"):
         ol.evaluate(run, tmp_path / "x.npz")
+
+
+def test_canvases_decoded_before_give_the_same(run: Path, data: Path) -> None:
+    canvases = decode_canvases(open_source(data))
+    options = {"protocols": ["knn"], "baselines": False}
+    assert ol.evaluate(run, canvases, **options) == ol.evaluate(run, data, **options)
+    with pytest.raises(ol.UsageError, match="no labels"):
+        ol.evaluate(run, replace(canvases, labels=None), **options)

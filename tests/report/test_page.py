@@ -1,6 +1,7 @@
 """The page: complete in itself, safe from its own data, and saying what it was given."""
 
 import math
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ownlatent.report import Report, write_report
+from ownlatent.report import Report, write_comparison, write_report
+from ownlatent.report.map import Map, Tile
 
 EVIL = "<script>alert('x')</script>\"onload=\"y&"
 
@@ -56,6 +58,18 @@ EVALUATION = [
 ]
 
 
+def verdict(text: str) -> dict[str, Any]:
+    measures = {"std": 0.4, "effective_rank": 37.2, "alignment": 0.3, "uniformity": -1.9}
+    network = {"features": measures, "embeddings": {**measures, "std": math.nan}}
+    spectrum = {"untrained": [1.0, 0.5, 0.1], "now": [1.0, math.nan, 0.01]}
+    return {
+        "verdict": text, "why": text, "advice": text, "at_chance": text,
+        "checks": [{"step": 0, "verdict": "healthy", **network},
+                   {"step": 5, "verdict": text, **network}],
+        "spectra": {"features": spectrum, "embeddings": spectrum},
+    }  # fmt: skip
+
+
 def full(text: str = "a", side: int = 32) -> Report:
     images = noise(side, 12)
     found = [{"image": image, "similarity": 0.9, "label": text} for image in images[:6]]
@@ -71,8 +85,23 @@ def full(text: str = "a", side: int = 32) -> Report:
         views=(images, [noise(side, 6)] * 12),
         captions=(text, text, text + "2"),
         neighbours=[{"query": images[0], "query_label": text, "neighbours": found}] * 8,
+        verdict=verdict(text),
+        map=Map(2, [Tile(1, 1, images[0], text, 0), Tile(1, 2, images[1], text + "2", None),
+                    Tile(2, 1, images[2], None, None)], [(text, 1)], 1, 99),
         config={text: {text: [text, 1]}, "b": None},
     )  # fmt: skip
+
+
+def compared(tmp_path: Path, *reports: Report) -> Page:
+    path = write_comparison(tmp_path / "new" / "comparison.html", reports)
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def pair(text: str = "a") -> list[Report]:
+    """Two runs that differ in a setting and in a fact, the second without images or verdict."""
+    second = Report(title=text + "2", headline=text, log=full(text).log, facts=[(text, text + "2")],
+                    evaluation=EVALUATION, config={text: {text: text}})  # fmt: skip
+    return [full(text), second]
 
 
 def written(tmp_path: Path, report: Report) -> Page:
@@ -85,20 +114,29 @@ def test_nothing_given_can_become_markup(tmp_path: Path) -> None:
     tame, evil = written(tmp_path, full()), written(tmp_path, full(EVIL))
     shape = [(tag, sorted(attrs)) for tag, attrs in tame.tags]
     assert [(tag, sorted(attrs)) for tag, attrs in evil.tags] == shape
-    # Title, headline, fact and its name, features and protocol, label, configuration: as text.
-    assert evil.text.count("<script>alert('x')</script>") >= 8 + 6
+    # Title, headline, fact and its name, features and protocol, label, configuration, verdict with
+    # its sentences and its history, the map's legend: as text.
+    assert evil.text.count("<script>alert('x')</script>") >= 8 + 6 + 5 + 1
+    titles = [attrs["title"] for _, attrs in evil.tags if "title" in attrs]
+    assert titles == [EVIL, EVIL + "2"]  # of the map's thumbnails
+
+    tame, evil = compared(tmp_path, *pair()), compared(tmp_path, *pair(EVIL))
+    shape = [(tag, sorted(attrs)) for tag, attrs in tame.tags]
+    assert [(tag, sorted(attrs)) for tag, attrs in evil.tags] == shape
     assert not any(tag == "script" for tag, _ in evil.tags)
 
 
-def test_it_asks_for_nothing_from_outside(tmp_path: Path) -> None:
-    page = written(tmp_path, full())
+@pytest.mark.parametrize("kind", ["report", "comparison"])
+def test_it_asks_for_nothing_from_outside(tmp_path: Path, kind: str) -> None:
+    page = written(tmp_path, full()) if kind == "report" else compared(tmp_path, *pair())
     for _, attrs in page.tags:
         assert "href" not in attrs and "srcset" not in attrs
         if "src" in attrs:
             assert str(attrs["src"]).startswith("data:image/")
         assert "url(" not in (attrs.get("style") or "")
         assert not any(name.startswith("on") for name in attrs)
-    html = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
+    assert not any(tag in ("script", "link", "iframe", "object", "base") for tag, _ in page.tags)
+    html = (tmp_path / "new" / f"{kind}.html").read_text(encoding="utf-8")
     for outside in ("http:", "https:", "@import", "url("):
         assert outside not in html
     policies = [attrs["content"] for tag, attrs in page.tags if "http-equiv" in attrs]
@@ -108,10 +146,10 @@ def test_it_asks_for_nothing_from_outside(tmp_path: Path) -> None:
 def test_every_picture_and_drawing_has_words(tmp_path: Path) -> None:
     page = written(tmp_path, full("boat"))
     images = [attrs for tag, attrs in page.tags if tag == "img"]
-    assert len(images) == 12 * 7 + 8 * 7
+    assert len(images) == 12 * 7 + 8 * 7 + 3  # views, neighbours, the map
     assert all(attrs["alt"] for attrs in images)
-    drawings = [attrs for tag, attrs in page.tags if tag == "svg"]
-    assert len(drawings) == 6
+    drawings = [attrs for tag, attrs in page.tags if tag == "svg" and "aria-hidden" not in attrs]
+    assert len(drawings) == 6 + 2  # curves, spectra
     assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in drawings)
 
 
@@ -177,6 +215,47 @@ def test_numbers_that_are_not(tmp_path: Path) -> None:
     assert "nan" not in html.split("</style>")[1].lower()
     assert len(page.having("dot")) == 1
     assert page.having("figures") == []
+
+
+def test_the_verdict_stands_first_and_its_numbers_survive(tmp_path: Path) -> None:
+    page = written(tmp_path, Report(title="t", headline="h", verdict=verdict("collapsed")))
+    assert page.text.index("✕ collapsed collapsed collapsed") < page.text.index("rests on")
+    assert [attrs["class"] for attrs in page.having("badge")] == ["badge bad", "badge good",
+                                                                  "badge bad"]  # fmt: skip
+    dash = "\N{EN DASH}"
+    assert f"Spread 1 spread evenly, 0 all alike 0.40 0.40 {dash} {dash}" in page.text
+    html = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
+    assert "nan" not in html.split("</style>")[1].lower()
+
+
+def test_an_old_run_has_no_verdict_to_show(tmp_path: Path) -> None:
+    page = written(tmp_path, Report(title="t", headline="h", log=full().log))
+    assert "verdict" not in page.text.lower() and page.having("badge") == []
+
+
+def test_a_comparison_shows_every_run_and_only_what_differs(tmp_path: Path) -> None:
+    first, second = full("a"), full("b")
+    first.config, second.config = {"lr": 0.1, "seed": 5}, {"lr": 0.2, "seed": 5}
+    first.facts = second.facts = [("backbone", "small")]
+    page = compared(tmp_path, first, second)
+    assert "What differs Only the settings that are not the same in all runs. a b lr 0.1 0.2" in (
+        page.text
+    )
+    assert "seed 5" not in page.text and page.text.count("backbone small") == 1
+    drawings = [attrs for tag, attrs in page.tags if attrs.get("role") == "img"]
+    assert len(drawings) == 6 + 2
+    for drawing in drawings:
+        assert {"a", "b"} <= set(re.findall(r"\w+", str(drawing["aria-label"])))
+    assert len(page.having("badge")) == 2
+    assert len([1 for tag, _ in page.tags if tag == "ol"]) == 2 * 8  # neighbours of each run
+
+
+def test_runs_scored_on_other_images_are_not_ranked_in_silence(tmp_path: Path) -> None:
+    reports = [
+        Report(title=name, headline="", evaluation=[row("BYOL", "kNN", 0.5, images=name)])
+        for name in "ab"
+    ]
+    assert "not all scored on the same test images" in compared(tmp_path, *reports).text
 
 
 @pytest.mark.parametrize("kind", [float, np.float32, np.float64])

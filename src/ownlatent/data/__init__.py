@@ -4,6 +4,7 @@ from ownlatent.data.build import decode_canvases
 from ownlatent.data.canvases import Canvases, overlap
 from ownlatent.data.fingerprint import sample_id
 from ownlatent.data.opening import Data, open_source
+from ownlatent.data.ready import as_canvases
 from ownlatent.data.source import Source, Unreadable
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Data",
     "Source",
     "Unreadable",
+    "as_canvases",
     "decode_canvases",
     "open_source",
     "overlap",

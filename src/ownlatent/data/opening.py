@@ -34,18 +34,28 @@ def open_source(data: Data, *, labelled: bool = False) -> Source:
         source = _open_path(Path(data).expanduser(), labelled)
     else:
         source = open_array(data)
-    if labelled and source.labels is None:
+    if labelled:
+        check_labels(source.name, source.labels)
+    return source
+
+
+def check_labels(name: str, labels: Tensor | None) -> None:
+    """Refuse what is called ``name`` unless every sample has a label (int64 ``[N]``, none < 0).
+
+    Raises:
+        UsageError: there are none, or some are missing.
+    """
+    if labels is None:
         raise UsageError(
-            f"{source.name} has no labels: use a folder with one folder per class, an .npz file "
+            f"{name} has no labels: use a folder with one folder per class, an .npz file "
             f"with 'images' and 'labels', or a Parquet file with an integer column 'label'"
         )
-    if labelled and source.labels is not None and bool((source.labels < 0).any()):
-        without = int((source.labels < 0).sum())
+    without = int((labels < 0).sum())
+    if without:
         raise UsageError(
-            f"{without:,} of {len(source):,} labels in {source.name} are missing or negative: "
+            f"{without:,} of {len(labels):,} labels in {name} are missing or negative: "
             f"leave those rows out"
         )
-    return source
 
 
 def _open_path(path: Path, labelled: bool) -> Source:

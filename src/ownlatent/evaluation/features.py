@@ -51,7 +51,7 @@ def embed(
     try:
         with torch.inference_mode():
             features = [
-                _vectors(encoder(_pixels(images, start, batch_size, device)))
+                _vectors(encoder(*_batch(images, start, batch_size, device)))
                 for start in range(0, len(images), batch_size)
             ]
     finally:
@@ -60,11 +60,14 @@ def embed(
     return torch.cat(features)  # outside inference mode, so that autograd may use them
 
 
-def _pixels(images: Tensor | Images, start: int, count: int, device: torch.device) -> Tensor:
+def _batch(
+    images: Tensor | Images, start: int, count: int, device: torch.device
+) -> tuple[Tensor, ...]:
+    """What the encoder is called with: pixels, and true sizes where canvases are squeezed."""
     if isinstance(images, Tensor):
-        return images[start : start + count].to(device)
+        return (images[start : start + count].to(device),)
     rows = torch.arange(start, min(start + count, len(images)))
-    return images.batch(rows, device)[0]
+    return images.batch(rows, device)[:2]
 
 
 def _vectors(output: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ownlatent.data import Canvases, Data, decode_canvases, open_source, overlap
+from ownlatent.card import write_card
+from ownlatent.data import Canvases, Data, as_canvases, overlap
 from ownlatent.encoder import EncoderFolder
 from ownlatent.errors import UsageError
 from ownlatent.evaluation.baselines import RawPixels
@@ -37,9 +38,9 @@ class Split:
 
 def evaluate(
     run: str | Path,
-    data: Data,
+    data: Data | Canvases,
     *,
-    test: Data | None = None,
+    test: Data | Canvases | None = None,
     protocols: Sequence[str] = PROTOCOLS,
     network: str | None = None,
     baselines: bool = True,
@@ -51,7 +52,8 @@ def evaluate(
 
     Args:
         run: a run folder or its ``encoder/``.
-        data: labelled images (class folders, ``.npz`` or Parquet) that probes are fitted on.
+        data: labelled images (class folders, ``.npz`` or Parquet) that probes are fitted on, or
+            canvases decoded before.
         test: labelled images to score on, once. Without it a fifth of each class of ``data``,
             chosen by ``seed``, is kept apart for that.
         protocols: "knn" (both published settings) and "linear".
@@ -115,6 +117,7 @@ def evaluate(
     if folder.path.name == "encoder":
         path = folder.path.parent / "evaluation.json"
         path.write_text(json.dumps(report, indent=2) + "\n")
+        write_card(path.parent)
     return report
 
 
@@ -147,11 +150,13 @@ def _measure(
     return measured
 
 
-def _split(data: Data, test: Data | None, size: int, limit: int | None, seed: int) -> Split:
-    train = decode_canvases(open_source(data, labelled=True), view_size=size)
+def _split(
+    data: Data | Canvases, test: Data | Canvases | None, size: int, limit: int | None, seed: int
+) -> Split:
+    train = as_canvases(data, view_size=size, labelled=True)
     rows = torch.arange(len(train))
     if test is not None:
-        other = decode_canvases(open_source(test, labelled=True), view_size=size)
+        other = as_canvases(test, view_size=size, labelled=True)
         if train.classes and other.classes and train.classes != other.classes:
             raise UsageError(
                 "The training and the test data have different classes; name their class folders "

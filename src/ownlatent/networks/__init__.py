@@ -1,6 +1,6 @@
 """Backbones, heads, the EMA target, and batch norm over a group."""
 
-from ownlatent.networks.backbone import SMALL, backbone
+from ownlatent.networks.backbone import backbone
 from ownlatent.networks.ema import EMA
 from ownlatent.networks.heads import mlp
 from ownlatent.networks.initial import load_weights
@@ -9,7 +9,6 @@ from ownlatent.networks.tower import Tower
 
 __all__ = [
     "EMA",
-    "SMALL",
     "GroupBatchNorm",
     "Tower",
     "backbone",

@@ -9,9 +9,7 @@ from torch import nn
 
 from ownlatent.errors import UsageError
 from ownlatent.networks.resnet import SMALL_RESNETS, SmallResNet
-
-SMALL = 64
-"""Images up to this side, in pixels, get the small-image stem."""
+from ownlatent.views import SMALL
 
 
 def backbone(

@@ -3,7 +3,7 @@
 Presentation only. This room is given plain numbers and arrays and knows nothing of training.
 """
 
-from ownlatent.report.page import Report, write_report
+from ownlatent.report.page import Report, write_comparison, write_report
 from ownlatent.report.sheet import contact_sheet
 
-__all__ = ["Report", "contact_sheet", "write_report"]
+__all__ = ["Report", "contact_sheet", "write_comparison", "write_report"]

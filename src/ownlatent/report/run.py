@@ -1,57 +1,152 @@
-"""The report of one run, from what the run left on disk."""
+"""The report of one run, or of several side by side, from what the runs left on disk."""
 
 import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from ownlatent.data import Canvases, Data, decode_canvases, open_source
-from ownlatent.encoder import EncoderFolder
+from ownlatent.data import Canvases, Data, as_canvases
+from ownlatent.encoder import Encoder, EncoderFolder
 from ownlatent.errors import UsageError
 from ownlatent.evaluation import embed, nearest
-from ownlatent.report.page import Report, write_report
-from ownlatent.report.pictures import draw_views, picture
+from ownlatent.report.map import Map, thumbnails
+from ownlatent.report.page import Report, write_comparison, write_report
+from ownlatent.report.pictures import Picture, draw_views, picture
 from ownlatent.views import Views
 
-_QUERIES, _NEIGHBOURS = 10, 8
+_QUERIES, _NEIGHBOURS = 10, 6
+_MAPPED = 1000  # images laid out; of these the map has room for about 180
 
 
-def report(run: str | Path, data: Data, *, test: Data | None = None) -> Path:
-    """Write ``report.html`` in a finished run's folder.
+def report(
+    runs: str | Path | Sequence[str | Path],
+    data: Data | Canvases | None = None,
+    *,
+    test: Data | Canvases | None = None,
+    out: str | Path | None = None,
+) -> Path:
+    """Write one page about a finished run, or one that compares several.
 
     Args:
-        run: the run's folder.
-        data: images to show the views of and to search in.
-        test: images whose neighbours are looked for; None: among the data themselves.
+        runs: a run's folder, or several.
+        data: images to show the views of and to search in, or canvases decoded before. None: those
+            that the run was trained on; several runs are then compared without images.
+        test: images whose neighbours are looked for and that the map shows; None: the data.
+        out: the page; None: ``report.html`` in the run's folder, or ``comparison.html`` here.
+
+    Returns:
+        the path of the page.
 
     Raises:
-        UsageError: the folder holds no finished run.
+        UsageError: a folder holds no finished run, or the images are not where they were.
     """
-    run = Path(run)
-    folder = EncoderFolder.find(run)
-    if not (run / "log.jsonl").is_file():
-        raise UsageError(f"{run} is not a run folder: it has no log.jsonl.")
-    config = json.loads((run / "config.json").read_text())
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    results = []
-    if (run / "evaluation.json").is_file():
-        results = json.loads((run / "evaluation.json").read_text())["results"]
-    plan = config["plan"]
-    bank = decode_canvases(open_source(data), view_size=plan["size"])
-    queries = bank if test is None else decode_canvases(open_source(test), view_size=plan["size"])
-    views = Views(plan["views"], plan["size"], reference=config["asked"]["reference"])
-    content = Report(
-        title=run.name,
-        headline=_headline(results, config),
-        facts=_facts(config, log),
-        log=log,
-        evaluation=results,
-        views=draw_views(bank, views, images=8, draws=3, seed=config["asked"]["seed"]),
-        neighbours=_neighbours(folder.load(), bank, queries),
-        config=config,
-    )
-    return write_report(run / "report.html", content)
+    several = [runs] if isinstance(runs, str | Path) else list(runs)
+    if not several:
+        raise UsageError("Give the folder of at least one run.")
+    finished = [_Finished.read(Path(run)) for run in several]
+    if len(finished) > 1:
+        return _compare(finished, data, test, Path("comparison.html") if out is None else out)
+    (run,) = finished
+    plan = run.config["plan"]
+    bank = as_canvases(run.trained_on() if data is None else data, view_size=plan["size"])
+    queries = bank if test is None else as_canvases(test, view_size=plan["size"])
+    views = Views(plan["views"], plan["size"], reference=run.config["asked"]["reference"])
+    seed = run.config["asked"]["seed"]
+    encoder = run.encoder.load()
+    content = run.report(run.path.resolve().name)
+    content.views = draw_views(bank, views, images=8, draws=3, seed=seed)
+    content.neighbours = _neighbours(encoder, bank, queries, _QUERIES)
+    content.map = _map(encoder, queries)
+    return write_report(run.path / "report.html" if out is None else out, content)
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """The files of a run."""
+
+    path: Path
+    encoder: EncoderFolder
+    config: dict[str, Any]
+    log: list[dict[str, Any]]
+    evaluation: dict[str, Any]
+    verdict: dict[str, Any] | None
+
+    @classmethod
+    def read(cls, path: Path) -> "_Finished":
+        encoder = EncoderFolder.find(path)
+        if not (path / "log.jsonl").is_file():
+            raise UsageError(f"{path} is not a run folder: it has no log.jsonl.")
+        lines = (path / "log.jsonl").read_text().splitlines()
+        return cls(
+            path=path,
+            encoder=encoder,
+            config=json.loads((path / "config.json").read_text()),
+            log=[json.loads(line) for line in lines],
+            evaluation=_optional(path / "evaluation.json") or {},
+            verdict=_optional(path / "verdict.json"),
+        )
+
+    def trained_on(self) -> Path:
+        """The images the run was trained on, if they are still where they were."""
+        path = Path(self.config["asked"]["data"]).expanduser()
+        if not path.exists():
+            raise UsageError(
+                f"The images of this run are not at {path} (any more); say where with --data."
+            )
+        return path
+
+    def report(self, title: str) -> Report:
+        """What can be told without looking at images."""
+        scored = (self.evaluation.get("data", {}).get("fingerprints") or [None])[-1]
+        rows = [{**row, "images": scored} for row in self.evaluation.get("results", [])]
+        return Report(
+            title=title,
+            headline=_headline(rows, self.config),
+            facts=_facts(self.config, self.log),
+            log=self.log,
+            evaluation=rows,
+            verdict=self.verdict,
+            config=self.config,
+        )
+
+
+def _compare(
+    runs: list[_Finished],
+    data: Data | Canvases | None,
+    test: Data | Canvases | None,
+    out: str | Path,
+) -> Path:
+    reports = [run.report(name) for run, name in zip(runs, _names(runs), strict=True)]
+    if data is not None:
+        size = max(run.config["plan"]["size"] for run in runs)
+        bank = as_canvases(data, view_size=size)
+        queries = bank if test is None else as_canvases(test, view_size=size)
+        for run, content in zip(runs, reports, strict=True):
+            content.neighbours = _neighbours(run.encoder.load(), bank, queries, _QUERIES // 2)
+    return write_comparison(out, reports)
+
+
+def _names(runs: list[_Finished]) -> list[str]:
+    """The folders' names, with as many of their parents as it takes to tell them apart."""
+    parts = [run.path.resolve().parts for run in runs]
+    if len(set(parts)) < len(parts):
+        raise UsageError("A run is given twice; name each one once.")
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(each[-depth:]) for each in parts]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _optional(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
 
 
 def _headline(results: list[dict[str, Any]], config: dict[str, Any]) -> str:
@@ -77,41 +172,67 @@ def _facts(config: dict[str, Any], log: list[dict[str, Any]]) -> list[tuple[str,
     ]
     if log:
         facts.append(("time", f"{log[-1]['seconds'] / 60:.1f} minutes"))
-    threads = f", {machine['threads']} threads" if machine["device"] == "cpu" else ""
+    threads = ""
+    if machine["device"] == "cpu":
+        threads = f", {machine['threads']} thread{'s' if machine['threads'] != 1 else ''}"
     facts.append(("device", f"{machine['device']}{threads}, {plan['precision']}"))
     return facts
 
 
-def _neighbours(encoder: Any, bank: Canvases, queries: Canvases) -> list[dict[str, Any]]:
-    rows = torch.linspace(0, len(queries) - 1, min(_QUERIES, len(queries))).long()
-    pixels, sizes, ids = queries.batch(rows, "cpu")
+def _spread(canvases: Canvases, count: int) -> Tensor:
+    """Rows spread evenly over the data, at most ``count``."""
+    return torch.linspace(0, len(canvases) - 1, min(count, len(canvases))).long()
+
+
+def _label(canvases: Canvases, row: int) -> str | None:
+    if canvases.labels is None or canvases.labels[row] < 0:
+        return None
+    number = int(canvases.labels[row])
+    return canvases.classes[number] if canvases.classes else str(number)
+
+
+def _picture(canvases: Canvases, row: int) -> Picture:
+    return picture(canvases.batch(torch.tensor([row]), "cpu")[0][0])
+
+
+def _encoded(encoder: Encoder, canvases: Canvases, rows: Tensor) -> Tensor:
+    """Features ``[B, D]`` of some rows, 256 at a time."""
     with torch.inference_mode():
-        asked = encoder(pixels, sizes)
+        batches = (canvases.batch(some, "cpu")[:2] for some in torch.split(rows, 256))
+        return torch.cat([encoder(pixels, sizes) for pixels, sizes in batches])
+
+
+def _map(encoder: Encoder, canvases: Canvases) -> Map | None:
+    rows = _spread(canvases, _MAPPED)
+
+    def of(describe: Callable[[Canvases, int], Any]) -> Callable[[int], Any]:
+        return lambda index: describe(canvases, int(rows[index]))
+
+    return thumbnails(_encoded(encoder, canvases, rows).numpy(), of(_picture), of(_label))
+
+
+def _neighbours(
+    encoder: Encoder, bank: Canvases, queries: Canvases, count: int
+) -> list[dict[str, Any]]:
+    """The nearest images of some queries; none where the features are not numbers."""
+    rows = _spread(queries, count)
+    asked, searched = _encoded(encoder, queries, rows), embed(encoder, bank)
+    if not (asked.isfinite().all() and searched.isfinite().all()):
+        return []
     same = bank is queries
     similarities, found = nearest(
-        embed(encoder, bank),
+        searched,
         asked,
         min(_NEIGHBOURS, len(bank) - same),
         bank.ids if same else None,
-        ids if same else None,
+        queries.ids[rows] if same else None,
     )
-
-    def label(canvases: Canvases, row: int) -> str | None:
-        if canvases.labels is None or canvases.labels[row] < 0:
-            return None
-        number = int(canvases.labels[row])
-        return canvases.classes[number] if canvases.classes else str(number)
-
     return [
         {
-            "query": picture(pixels[index]),
-            "query_label": label(queries, int(rows[index])),
+            "query": _picture(queries, int(rows[index])),
+            "query_label": _label(queries, int(rows[index])),
             "neighbours": [
-                {
-                    "image": picture(bank.batch(torch.tensor([row]), "cpu")[0][0]),
-                    "similarity": similarity,
-                    "label": label(bank, row),
-                }
+                {"image": _picture(bank, row), "similarity": similarity, "label": _label(bank, row)}
                 for similarity, row in zip(
                     similarities[index].tolist(), found[index].tolist(), strict=True
                 )

@@ -150,14 +150,14 @@ def fitted(array: Picture, cell: int) -> Image.Image:
     return shown.resize((shown.width * factor, shown.height * factor), Image.Resampling.NEAREST)
 
 
-def data_uri(array: Picture) -> str:
-    """The picture as a ``data:`` address: exact up to 64 pixels, else a 144-pixel JPEG."""
+def data_uri(array: Picture, largest: int = 144) -> str:
+    """The picture as a ``data:`` address: exact up to 64 pixels, else a JPEG of ``largest``."""
     small = max(array.shape[:2]) <= 64
     buffer = io.BytesIO()
     if small:
         picture(array).save(buffer, format="PNG", optimize=True)
     else:
-        fitted(array, min(144, max(array.shape[:2]))).save(buffer, format="JPEG", quality=82)
+        fitted(array, min(largest, max(array.shape[:2]))).save(buffer, format="JPEG", quality=82)
     kind = "png" if small else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 

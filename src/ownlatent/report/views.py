@@ -4,10 +4,9 @@ from pathlib import Path
 
 from ownlatent.data import Data, decode_canvases, open_source
 from ownlatent.errors import UsageError
-from ownlatent.networks import SMALL
 from ownlatent.report.pictures import draw_views
 from ownlatent.report.sheet import contact_sheet
-from ownlatent.views import Views
+from ownlatent.views import Views, default_size, default_views
 
 
 def draw_sheet(
@@ -31,9 +30,8 @@ def draw_sheet(
     source = open_source(data)
     canvases = decode_canvases(source, view_size=size or 224)
     largest = int(canvases.sizes.max())
-    size = size or (largest if largest <= SMALL else 224)
-    name = views or ("cifar-byol" if size <= SMALL else "byol")
-    made = Views(name, size, reference=reference)
+    size = size or default_size(largest)
+    made = Views(views or default_views(size), size, reference=reference)
     originals, drawn = draw_views(canvases, made, images=images, draws=draws, seed=seed)
     captions = ("original", *(f"view {number + 1}" for number in range(len(made.recipes))))
     return contact_sheet(originals, drawn, out, captions=captions)

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
+from ownlatent.card import write_card
 from ownlatent.config import Pretrain
-from ownlatent.data import Data
+from ownlatent.data import Canvases, Data
 from ownlatent.encoder import Encoder, EncoderFolder, load_encoder
 from ownlatent.errors import UsageError
 from ownlatent.training import fabric as devices
@@ -54,12 +55,12 @@ class Run:
         return load_encoder(self.folder, network=network)
 
 
-def pretrain(data: Data, *, out: str | Path, **options: Any) -> Run:
+def pretrain(data: Data | Canvases, *, out: str | Path, **options: Any) -> Run:
     """Pretrain an encoder on unlabelled images.
 
     Args:
-        data: a folder of images, a ``.npy``, ``.npz`` or Parquet file, or an array of uint8 or
-            uint16 images.
+        data: a folder of images, a ``.npy``, ``.npz`` or Parquet file, an array of uint8 or uint16
+            images, or canvases decoded before.
         out: the run's folder; it must be new.
         **options: the fields of :class:`ownlatent.config.Pretrain`.
 
@@ -73,16 +74,19 @@ def pretrain(data: Data, *, out: str | Path, **options: Any) -> Run:
         Stopped: Ctrl-C or SIGTERM; a checkpoint has been saved.
         RunFailed: the disk is full, say; the last checkpoint is untouched.
     """
-    name = data if isinstance(data, str | Path) else f"array {list(data.shape)}"
+    if isinstance(data, str | Path):
+        name = str(data)
+    else:
+        name = f"array {list((data.pixels if isinstance(data, Canvases) else data).shape)}"
     known = Pretrain.__dataclass_fields__
     for option in options:
         if option not in known:
             raise UsageError(f"There is no option {option!r}; there are {', '.join(known)}.")
-    return run(Pretrain(data=str(name), out=Path(out), **options), data)
+    return run(Pretrain(data=name, out=Path(out), **options), data)
 
 
-def run(config: Pretrain, data: Data | None = None) -> Run:
-    """Pretrain as the configuration says; ``data`` stands in for its path where it is an array."""
+def run(config: Pretrain, data: Data | Canvases | None = None) -> Run:
+    """Pretrain as the configuration says; ``data`` stands in for its path."""
     folder = RunFolder(config.out)
     folder.refuse_if_taken()
     session = prepare(config, canvases_for(config, data))
@@ -92,7 +96,9 @@ def run(config: Pretrain, data: Data | None = None) -> Run:
     return _at_work(session, folder)
 
 
-def resume(folder: str | Path, data: Data | None = None, *, changed_data: bool = False) -> Run:
+def resume(
+    folder: str | Path, data: Data | Canvases | None = None, *, changed_data: bool = False
+) -> Run:
     """Go on with a run that stopped, was killed or failed, from its newest checkpoint.
 
     On the same machine, with as many threads and processes and the same versions, it ends bit for
@@ -205,6 +211,7 @@ def _train(session: Session, folder: RunFolder, start: int, state: dict[str, Any
 
 def _write_encoder(session: Session, folder: RunFolder) -> None:
     EncoderFolder.write(folder.path / "encoder", session.encoders)
+    write_card(folder.path)
 
 
 def _newest(checkpoints: Checkpoints) -> tuple[int, dict[str, Any] | None]:

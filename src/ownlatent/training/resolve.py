@@ -13,7 +13,7 @@ from ownlatent.config import Pretrain
 from ownlatent.data import Canvases
 from ownlatent.errors import UsageError
 from ownlatent.methods.presets import preset
-from ownlatent.networks import SMALL
+from ownlatent.views import default_size, default_views
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def view_size(config: Pretrain, largest: int) -> int:
         if config.size < 8:
             raise UsageError(f"Views of {config.size} pixels are too small; take 8 or more.")
         return config.size
-    return largest if largest <= SMALL else 224
+    return default_size(largest)
 
 
 def plan(config: Pretrain, canvases: Canvases, size: int, device: torch.device, world: int) -> Plan:
@@ -88,7 +88,7 @@ def plan(config: Pretrain, canvases: Canvases, size: int, device: torch.device, 
     mean, std = canvases.channel_statistics()
     return Plan(
         size=size,
-        views=config.views or ("cifar-byol" if size <= SMALL else "byol"),
+        views=config.views or default_views(size),
         batch_size=batch_size,
         accumulate=config.accumulate,
         total_steps=total,

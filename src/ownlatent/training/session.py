@@ -12,7 +12,7 @@ from ownlatent.config import Pretrain
 from ownlatent.data import Canvases, Data, Source, Unreadable, decode_canvases, open_source
 from ownlatent.encoder import Encoder, Preprocessing
 from ownlatent.methods import METHODS, Method
-from ownlatent.networks import SMALL, backbone, group_batch_norm, load_weights
+from ownlatent.networks import backbone, group_batch_norm, load_weights
 from ownlatent.optim import optimizer as make_optimizer
 from ownlatent.optim import parameter_groups
 from ownlatent.training import fabric as devices
@@ -20,7 +20,7 @@ from ownlatent.training.batches import Batches
 from ownlatent.training.progress import decoding
 from ownlatent.training.provenance import versions
 from ownlatent.training.resolve import Plan, plan, view_size
-from ownlatent.views import Views
+from ownlatent.views import SMALL, Views
 
 
 @dataclass
@@ -61,8 +61,10 @@ class Session:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def canvases_for(config: Pretrain, data: Data | None = None) -> Canvases:
+def canvases_for(config: Pretrain, data: Data | Canvases | None = None) -> Canvases:
     """The images of a run, decoded; ``data`` stands in for their path."""
+    if isinstance(data, Canvases):
+        return data
     source = open_source(config.data if data is None else data, labelled=config.labelled)
     return decode_canvases(
         source,

@@ -1,6 +1,7 @@
 """A batch of canvases to views, on the device."""
 
+from ownlatent.views.defaults import SMALL, default_size, default_views
 from ownlatent.views.engine import Views
 from ownlatent.views.recipe import RECIPES, Recipe, recipes
 
-__all__ = ["RECIPES", "Recipe", "Views", "recipes"]
+__all__ = ["RECIPES", "SMALL", "Recipe", "Views", "default_size", "default_views", "recipes"]

@@ -1,0 +1,156 @@
+"""The verdict's thresholds: figures of healthy and broken runs, and what is said of each.
+
+    python benchmarks/verdict.py derive          # the runs that the thresholds were chosen on
+    python benchmarks/verdict.py check           # other data, nets, seeds and recipes
+    python benchmarks/verdict.py check --images FOLDER   # with photographs besides
+
+Finished runs are kept and passed over, so a stopped table fills up when started again.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import ownlatent as ol
+from ownlatent.demo import TRAIN
+from ownlatent.methods import BYOL, METHODS, Outcome
+
+
+class NoPredictor(BYOL):
+    """The projection itself is held against the target's."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.predictor = nn.Sequential()
+
+
+class GradientThroughBoth(BYOL):
+    """The target is the online network, without stop-gradient."""
+
+    def forward(self, views: list[Tensor]) -> Outcome:
+        (features, z), (_, other) = (self.online(view) for view in views)
+
+        def loss(prediction: Tensor, target: Tensor) -> Tensor:
+            return (2 - 2 * nn.functional.cosine_similarity(prediction, target)).mean()
+
+        both = loss(self.predictor(z), other) + loss(self.predictor(other), z)
+        return Outcome(both, features.detach(), z.detach())
+
+
+BROKEN = {"no predictor": NoPredictor, "gradient through both": GradientThroughBoth}
+SGD: dict[str, Any] = {"optimizer": "sgd", "base_lr": 0.4, "weight_decay": 5e-4, "tau": 0.97}
+LARS: dict[str, Any] = {"optimizer": "lars", "base_lr": 3.0, "weight_decay": 1e-6, "tau": 0.97}
+ADAMW: dict[str, Any] = {"optimizer": "adamw", "base_lr": 0.004, "weight_decay": 0.05, "tau": 0.97}
+
+# name, what is to be found, method, options; the thresholds were chosen on DERIVE alone.
+Rows = list[tuple[str, str, type[BYOL], dict[str, Any]]]
+DERIVE: Rows = [
+    ("SGD", "healthy", BYOL, SGD),
+    ("LARS", "healthy", BYOL, LARS),
+    ("SGD, tau 0", "healthy", BYOL, SGD | {"tau": 0.0}),
+    *((f"SGD, {name}", "collapsed", method, SGD) for name, method in BROKEN.items()),
+    *((f"LARS, {name}", "collapsed", method, LARS) for name, method in BROKEN.items()),
+    ("SGD, rate times 30", "dimensional collapse", BYOL, SGD | {"base_lr": 12.0}),
+    ("SGD, rate times 100,000", "diverged", BYOL, SGD | {"base_lr": 4e4}),
+]
+DEMO: dict[str, Any] = SGD | {"tau": 0.9, "size": 20}
+CHECK: Rows = [
+    *((f"demo, seed {seed}", "healthy", BYOL, DEMO | {"seed": seed}) for seed in (1, 2, 3)),
+    *(
+        (f"demo, {name}, seed {seed}", "collapsed", method, DEMO | {"seed": seed})
+        for name, method in BROKEN.items()
+        for seed in (1, 2, 3)
+    ),
+    ("AdamW, narrow heads", "healthy", BYOL, ADAMW | {"hidden": 128, "dim": 32}),
+    ("SGD, batch 256", "healthy", BYOL, SGD | {"batch_size": 256, "steps": 400}),
+    ("residual net of timm", "healthy", BYOL, SGD | {"backbone": "test_resnet"}),
+    ("the same, no predictor", "collapsed", NoPredictor, SGD | {"backbone": "test_resnet"}),
+    ("AdamW, rate times 100,000", "diverged", BYOL, ADAMW | {"base_lr": 400.0}),
+]
+PHOTOS: Rows = [
+    ("photographs", "healthy", BYOL, SGD | {"size": 32, "views": "byol", "steps": 500}),
+    (
+        "photographs, no predictor",
+        "collapsed",
+        NoPredictor,
+        SGD | {"size": 32, "views": "byol", "steps": 500},
+    ),
+]
+COMMON: dict[str, Any] = {
+    "backbone": "small-resnet",
+    "size": 16,
+    "steps": 1000,
+    "batch_size": 64,
+    "log_every": 100,
+}
+
+
+def one(data: str, folder: Path, method: type[BYOL], options: dict[str, Any]) -> dict[str, Any]:
+    """The run's ``verdict.json``, from disk where it has been made before."""
+    made = folder / "verdict.json"
+    state = json.loads((folder / "state.json").read_text()) if made.is_file() else {"state": ""}
+    if state["state"] not in ("finished", "diverged"):
+        shutil.rmtree(folder, ignore_errors=True)
+        METHODS["byol"] = method
+        try:
+            ol.pretrain(data, out=folder, **COMMON | options)
+        except ol.Diverged as error:
+            print(error)
+    summary: dict[str, Any] = json.loads(made.read_text())
+    return summary
+
+
+def line(name: str, expected: str, summary: dict[str, Any]) -> str:
+    """One row: the verdict, when it was first found, and the least shares of the untrained net."""
+    checks = summary["checks"]
+    measured = [check for check in checks[1:] if "features" in check]
+
+    def least(part: str, figure: str) -> str:
+        shares = [check[part][figure] / checks[0][part][figure] for check in measured]
+        return f"{min(shares):.3f}" if shares else "-"
+
+    bad = [check for check in checks if check["verdict"] != "healthy"]
+    first = bad[0]["step"] if bad else "-"
+    found = summary["verdict"]
+    mark = "" if found == expected and (bad or expected == "healthy") else f" (not {expected})"
+    cells = [name, f"{found}{mark}", first, least("embeddings", "std"), least("features", "std")]
+    cells += [least("embeddings", "effective_rank"), least("features", "effective_rank")]
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("which", choices=["derive", "check"])
+    parser.add_argument("--images", help="a folder of photographs, for two rows more")
+    parser.add_argument("--folder", type=Path, default=Path("runs/benchmark-verdict"))
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    rows = [(TRAIN, row) for row in (DERIVE if arguments.which == "derive" else CHECK)]
+    if arguments.images:
+        rows += [(arguments.images, row) for row in PHOTOS]
+    table = [
+        "| run | verdict | first at step | z std | f std | z rank | f rank |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for data, (name, expected, method, options) in rows:
+        slug = "".join(c if c.isalnum() else "-" for c in name.lower())
+        summary = one(data, arguments.folder / arguments.which / slug, method, options)
+        table.append(line(name, expected, summary))
+        print(table[-1], flush=True)
+    out = Path(__file__).parent / "results" / f"verdict-{arguments.which}.md"
+    steps = f"{COMMON['steps']:,} steps of 64 images unless said, 16-pixel views, small-resnet"
+    head = (
+        f"# Verdict: {arguments.which}\n\nCIFAR-10 (JPEG) sample, {steps}. z: embeddings, f: "
+        "features; the least share of the untrained network's figure over all checks.\n\n"
+    )
+    out.write_text(head + "\n".join(table) + "\n")
+
+
+if __name__ == "__main__":
+    main()

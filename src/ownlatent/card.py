@@ -1,0 +1,248 @@
+"""The encoder's model card: what it is, how to use it, and the evidence, in plain Markdown."""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_PLAN = (  # key in the plan, how it is called, how it is written
+    ("views", "views", "{}"),
+    ("size", "view size", "{} pixels"),
+    ("total_steps", "optimizer steps", "{:,}"),
+    ("batch_size", "batch size", "{:,}"),
+    ("accumulate", "micro-batches per step", "{}"),
+    ("optimizer", "optimizer", "{}"),
+    ("lr", "peak learning rate", "{:g}"),
+    ("weight_decay", "weight decay", "{:g}"),
+    ("tau", "target decay τ at the start", "{:g}"),
+    ("hidden", "width of the heads", "{:,}"),
+    ("dim", "length of a projection", "{:,}"),
+    ("precision", "precision", "{}"),
+)
+
+
+def write_card(run: str | Path) -> Path:
+    """Write ``encoder/README.md`` from what the run's folder holds.
+
+    It is made of ``encoder/config.json``, and of ``config.json``, ``verdict.json`` and
+    ``evaluation.json`` as far as they are there; what is missing is left out. The front matter is
+    Hugging Face's. It names no licence: that is for whoever owns the images and the weights.
+
+    Returns:
+        the path of the card.
+    """
+    run = Path(run)
+    encoder, config = _read(run / "encoder/config.json"), _read(run / "config.json")
+    verdict, evaluation = _read(run / "verdict.json"), _read(run / "evaluation.json")
+    provenance = _part(encoder, "provenance")
+    asked, plan = _part(config, "asked"), _part(config, "plan") or _part(provenance, "plan")
+    method = str(provenance.get("method") or asked.get("method") or "an unknown method")
+    backbone = str(encoder.get("backbone", "backbone"))
+    sections = (
+        _front(method),
+        _what(run, method, backbone, encoder),
+        _use(encoder),
+        _verdict(verdict),
+        _metrics(evaluation),
+        _data(_part(config, "data") or _part(provenance, "data")),
+        _recipe(method, backbone, asked, plan, provenance),
+        _table("Versions", _part(config, "versions") or _part(provenance, "versions")),
+        _limits(evaluation),
+    )
+    path = run / "encoder" / "README.md"
+    fresh = path.with_suffix(".md.tmp")
+    fresh.write_text("\n\n".join(section for section in sections if section) + "\n", "utf-8")
+    fresh.replace(path)
+    return path
+
+
+def _front(method: str) -> str:
+    tags = ["self-supervised-learning", "image-feature-extraction"]
+    if re.fullmatch(r"[a-z0-9-]+", method):
+        tags.append(method)
+    lines = ["---", "library_name: ownlatent", "pipeline_tag: image-feature-extraction", "tags:"]
+    return "\n".join([*lines, *(f"- {tag}" for tag in tags), "---"])
+
+
+def _what(run: Path, method: str, backbone: str, encoder: Mapping[str, Any]) -> str:
+    features = encoder.get("num_features")
+    length = f" of {features:,} numbers" if isinstance(features, int) else ""
+    networks = [_plain(name) for name in _rows(encoder.get("networks"))]
+    held = f" It holds the {' and '.join(networks)} network{'s' * (len(networks) > 1)}."
+    return (
+        f"# {_plain(run.resolve().name)}\n\n"
+        f"An image encoder: `{_code(backbone)}`, pretrained without labels by "
+        f"{_plain(method.upper())}. It turns an image into a vector{length}."
+        + (held if networks else "")
+    )
+
+
+def _use(encoder: Mapping[str, Any]) -> str:
+    settings = _part(encoder, "preprocessing")
+    shape = ""
+    if {"channels", "size"} <= settings.keys():
+        shape = (
+            f"\n\nImages may have any size and are brought to {_plain(settings['size'])} pixels; "
+            f"they have {_plain(settings['channels'])} channel(s). Preprocessing is part of the "
+            "encoder."
+        )
+    return (
+        "## Use\n\n```python\nimport ownlatent as ol\n\n"
+        'encoder = ol.load_encoder("path/to/this/folder")\n'
+        "features = encoder([image])  # PIL images, or uint8 [B, C, H, W]\n```" + shape
+    )
+
+
+def _verdict(verdict: Mapping[str, Any]) -> str:
+    if not verdict.get("verdict"):
+        return ""
+    said = [f"**{_plain(verdict['verdict'])}**", _plain(verdict.get("why") or "")]
+    said.append(_plain(verdict.get("advice") or ""))
+    return "## Verdict without labels\n\n" + " ".join(part for part in said if part)
+
+
+def _metrics(evaluation: Mapping[str, Any]) -> str:
+    results = [row for row in _rows(evaluation.get("results")) if isinstance(row, Mapping)]
+    if not results:
+        return (
+            "## Metrics\n\nNot evaluated yet: `ownlatent evaluate` measures it and rewrites this "
+            "page."
+        )
+    lines = [
+        "| features | protocol | accuracy | 95 % interval | fitted on | scored on | seed |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in results:
+        interval = f"{_percent(row.get('low'))} to {_percent(row.get('high'))}"
+        cells = (
+            _plain(row.get("features", "")),
+            _plain(row.get("protocol", "")),
+            _percent(row.get("accuracy")),
+            interval,
+            _count(row.get("n_train")),
+            _count(row.get("n_test")),
+            _plain(row.get("seed", "")),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    details: dict[str, list[str]] = {}
+    for row in results:
+        if row.get("details"):
+            details.setdefault(str(row["details"]), []).append(_plain(row.get("features", "")))
+    notes = "\n".join(f"- {', '.join(of)}: {_plain(detail)}" for detail, of in details.items())
+    seen = _part(evaluation, "data").get("test_images_in_train") or 0
+    careful = f"\n\nCareful: {_count(seen)} test images also occur in the training data."
+    return (
+        "## Metrics\n\nIn per cent of test images. *Random initialisation* (the same network, "
+        "untrained) and *raw pixels* are there to compare with.\n\n"
+        + "\n".join(lines)
+        + (f"\n\nProtocols:\n\n{notes}" if notes else "")
+        + (careful if seen else "")
+    )
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    if not data:
+        return ""
+    skipped = _rows(data.get("skipped"))
+    rows = {
+        "images": _count(data.get("images")),
+        "canvases": data.get("summary"),
+        "fingerprint": data.get("fingerprint"),
+        "unreadable and skipped": f"{len(skipped):,}" if "skipped" in data else None,
+    }
+    return _table("Training data", rows)
+
+
+def _recipe(
+    method: str,
+    backbone: str,
+    asked: Mapping[str, Any],
+    plan: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> str:
+    rows = {
+        "method": method,
+        "preset": asked.get("preset"),
+        "backbone": backbone,
+        "started from": asked.get("init"),
+        **{called: _formed(form, plan.get(key)) for key, called, form in _PLAN},
+        "seed": provenance.get("seed", asked.get("seed")),
+    }
+    return _table("Recipe", rows)
+
+
+def _limits(evaluation: Mapping[str, Any]) -> str:
+    measured = (
+        "The figures above hold for the images and protocols named there"
+        if evaluation.get("results")
+        else "Nothing has been measured yet"
+    )
+    return (
+        "## Intended use and limits\n\n"
+        "These features are meant for search, clustering and small classifiers on images like "
+        "those it was trained on. "
+        f"{measured}; for other images, and for what the training images lack or over-represent, "
+        "expect worse, and measure before you rely on it."
+    )
+
+
+def _table(title: str, rows: Mapping[str, Any]) -> str:
+    given = [(name, value) for name, value in rows.items() if value not in (None, "")]
+    if not given:
+        return ""
+    lines = "\n".join(f"| {_plain(name)} | {_plain(value)} |" for name, value in given)
+    return f"## {title}\n\n| | |\n|---|---|\n{lines}"
+
+
+def _formed(form: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    try:
+        return form.format(value)
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def _percent(value: Any) -> str:
+    finite = isinstance(value, int | float) and math.isfinite(value)
+    return f"{100 * value:.1f}" if finite else "\N{EN DASH}"
+
+
+def _count(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else "\N{EN DASH}"
+
+
+def _plain(value: Any) -> str:
+    """Text that Markdown shows as it is: one line, nothing in it marks up, links or ends a cell."""
+    line = " ".join(str(value).split())
+    return "".join(_escaped(line))
+
+
+def _escaped(line: str) -> Iterator[str]:
+    for character in line:
+        if character in "<>&":
+            yield {"<": "&lt;", ">": "&gt;", "&": "&amp;"}[character]
+        elif character in "\\`*_[]|#~!":
+            yield f"\\{character}"
+        else:
+            yield character
+
+
+def _code(value: str) -> str:
+    return re.sub(r"[^\w./ -]", "?", value)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    return content if isinstance(content, dict) else {}
+
+
+def _part(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    part = content.get(key)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _rows(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else []
