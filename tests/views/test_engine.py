@@ -7,7 +7,8 @@ import torchvision.transforms.v2.functional as F
 from ownlatent.views import RECIPES, Views
 from ownlatent.views.colour import rotation
 from ownlatent.views.draw import draw
-from ownlatent.views.engine import linear_view
+from ownlatent.views.engine import LARGE, banded_views
+from ownlatent.views.engine import linear_view as dense_view
 from ownlatent.views.recipe import Recipe, recipes
 from ownlatent.views.reference import view as reference
 
@@ -19,6 +20,14 @@ def drawn(recipe, canvases, sizes=None, epoch=3, view=0):
     ids = torch.arange(len(canvases))
     epoch, seed = torch.tensor(epoch), torch.tensor(1)
     return draw(recipe, view, ids, sizes, (height, width), epoch=epoch, seed=seed)
+
+
+def linear_view(canvases, recipe, d, size):
+    """A view in [0, 1] units before the clamp, by the path that its size takes."""
+    arguments = canvases, recipe, d, size, torch.zeros(1), torch.ones(1)
+    if size < LARGE:
+        return dense_view(*arguments)
+    return torch.stack([view.clone() for view in banded_views(*arguments)])
 
 
 def calmed(photos, half, middle=0.5):

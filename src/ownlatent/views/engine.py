@@ -9,12 +9,16 @@ matrix and offset (:mod:`.colour`). The clamps between operations of the usual p
 commute with this and are taken once, after the blur; :mod:`.reference` keeps them all.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ownlatent.views.bands import Axis, in_chunks, resample
+from ownlatent.views.bands import CHUNK, Axis, linear_views
 from ownlatent.views.colour import colours
 from ownlatent.views.draw import Draw, draw
 from ownlatent.views.geometry import blurring, resampling
@@ -41,6 +45,7 @@ class Views(nn.Module):
 
     mean: Tensor
     std: Tensor
+    top: Tensor
 
     def __init__(
         self,
@@ -55,8 +60,11 @@ class Views(nn.Module):
         self.recipes = named(recipes) if isinstance(recipes, str) else tuple(recipes)
         self.size = size
         self.reference = reference
-        self.register_buffer("mean", torch.tensor(mean or [0.0]).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std or [1.0]).view(-1, 1, 1), persistent=False)
+        mean, std = mean or [0.0], std or [1.0]
+        # Where black and white lie after normalising, per channel, and their sum.
+        self.bounds = [(-m / s, (1 - m) / s) for m, s in zip(mean, std, strict=True)]
+        for name, values in (("mean", mean), ("std", std), ("top", [sum(b) for b in self.bounds])):
+            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
 
     def forward(
         self,
@@ -92,43 +100,73 @@ class Views(nn.Module):
         if self.reference:
             from ownlatent.views.reference import view
 
-            return self._normalise(view(canvases, recipe, drawn, self.size))
+            return (view(canvases, recipe, drawn, self.size) - self.mean) / self.std
         if canvases.device.type == "cpu" and self.size >= LARGE:
-            chunked: Tensor = self._in_chunks(canvases, recipe, drawn)
-            return chunked
-        return self._finish(linear_view(canvases, recipe, drawn, self.size), recipe, drawn)
+            banded: Tensor = self._banded(canvases, recipe, drawn)
+            return banded
+        mean, std = self.mean.flatten(), self.std.flatten()
+        pixels = linear_view(canvases, recipe, drawn, self.size, mean, std)
+        for each, (low, high) in zip(self._planes(pixels), self.bounds, strict=True):
+            each.clamp_(low, high)
+        if recipe.solarize:
+            # x below one half and 1 - x above: the smaller of the two.
+            top = torch.where(drawn.solarize[:, None, None, None], self.top, math.inf)
+            pixels = torch.minimum(pixels, top - pixels)
+        return pixels
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _in_chunks(self, canvases: Tensor, recipe: Recipe, drawn: Draw) -> Tensor:
-        def some(part: slice) -> Tensor:
-            mine = Draw(*(parameter[part] for parameter in drawn))
-            return self._finish(linear_view(canvases[part], recipe, mine, self.size), recipe, mine)
-
+    def _banded(self, canvases: Tensor, recipe: Recipe, drawn: Draw) -> Tensor:
+        """The same for large views on a CPU: some images at a time, on every thread."""
+        # From numpy, which asks for huge pages: faulting in small ones takes as long as the views.
         shape = (*canvases.shape[:2], self.size, self.size)
-        return in_chunks(some, torch.empty(shape))
+        out = torch.from_numpy(np.empty(shape, np.float32))
+        mean, std = self.mean.flatten(), self.std.flatten()
 
-    def _finish(self, pixels: Tensor, recipe: Recipe, drawn: Draw) -> Tensor:
-        """Clamp, solarize, normalise."""
-        pixels = pixels.clamp_(0.0, 1.0)
-        if recipe.solarize:
-            inverted = drawn.solarize[:, None, None, None] & (pixels >= 0.5)
-            pixels = torch.where(inverted, 1.0 - pixels, pixels)
-        return self._normalise(pixels)
+        def some(part: slice) -> None:
+            mine = Draw(*(parameter[part] for parameter in drawn))
+            solarized: list[bool] = mine.solarize.tolist()
+            linear = banded_views(canvases[part], recipe, mine, self.size, mean, std)
+            for pixels, view, inverted in zip(linear, out[part], solarized, strict=True):
+                planes = zip(self._planes(pixels), self._planes(view), self.bounds, strict=True)
+                for plane, target, (low, high) in planes:
+                    torch.clamp(plane, low, high, out=target)
+                if inverted:
+                    torch.minimum(view, self.top - view, out=view)
 
-    def _normalise(self, pixels: Tensor) -> Tensor:
-        return pixels.sub_(self.mean).div_(self.std)
+        parts = [slice(start, start + CHUNK) for start in range(0, len(out), CHUNK)]
+        list(_pool(torch.get_num_threads()).map(some, parts))
+        return out
+
+    def _planes(self, pixels: Tensor) -> list[Tensor]:
+        """Channels by the bounds they share: a bound for each, or one for all."""
+        return [pixels] if len(self.bounds) == 1 else list(pixels.unbind(-3))
 
 
-def linear_view(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int) -> Tensor:
-    """``C · (Wy X Wxᵀ) + c`` in [0, 1] units before the clamp: float32 ``[B, C, S, S]``."""
-    if canvases.device.type == "cpu" and size >= LARGE:
-        resampled, mean = _banded(canvases, drawn, size)
-    else:
-        resampled, mean = _dense(canvases, recipe, drawn, size)
-    scale = unit(canvases)
-    matrix, offset = colours(recipe, drawn, mean / scale)
-    view = torch.baddbmm(offset[:, :, None], matrix / scale, resampled.flatten(2))
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    # Threads of their own inside each product would only get in each other's way.
+    return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+
+
+def linear_view(
+    canvases: Tensor, recipe: Recipe, drawn: Draw, size: int, mean: Tensor, std: Tensor
+) -> Tensor:
+    """``C · (Wy X Wxᵀ) + c``, normalised, before the clamp: float32 ``[B, C, S, S]``."""
+    colour = colours(recipe, drawn, canvases.shape[1]).to_units(unit(canvases), mean, std)
+    resampled, average = _dense(canvases, recipe, drawn, size)
+    matrix, offset = colour.of(average)
+    view = torch.baddbmm(offset[:, :, None], matrix, resampled.flatten(2))
     return view.view_as(resampled)
+
+
+def banded_views(
+    canvases: Tensor, recipe: Recipe, drawn: Draw, size: int, mean: Tensor, std: Tensor
+) -> Iterator[Tensor]:
+    """The same, image by image, for large views on a CPU: see `linear_views`."""
+    colour = colours(recipe, drawn, canvases.shape[1]).to_units(unit(canvases), mean, std)
+    rows = Axis(drawn.top, drawn.height, torch.zeros_like(drawn.flip), drawn.sigma)
+    columns = Axis(drawn.left, drawn.width, drawn.flip, drawn.sigma)
+    return linear_views(canvases, rows, columns, size, colour)
 
 
 def _dense(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int) -> tuple[Tensor, Tensor]:
@@ -145,13 +183,6 @@ def _dense(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int) -> tuple[Te
         blur = blurring(drawn.sigma, size)
         rows, columns = blur @ rows, blur @ columns
     return rows[:, None] @ pixels @ columns[:, None].transpose(-1, -2), mean
-
-
-def _banded(canvases: Tensor, drawn: Draw, size: int) -> tuple[Tensor, Tensor]:
-    """The same for large views on a CPU, where most of a dense product would be zeros."""
-    rows = Axis(drawn.top, drawn.height, torch.zeros_like(drawn.flip), drawn.sigma)
-    columns = Axis(drawn.left, drawn.width, drawn.flip, drawn.sigma)
-    return resample(canvases, rows, columns, size)
 
 
 def unit(canvases: Tensor) -> float:
