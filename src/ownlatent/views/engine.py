@@ -14,12 +14,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ownlatent.memory import room
 from ownlatent.views.bands import CHUNK, Axis, linear_views
-from ownlatent.views.colour import colours
+from ownlatent.views.colour import Colour, colours
 from ownlatent.views.draw import Draw, draw
 from ownlatent.views.geometry import blurring, resampling
 from ownlatent.views.recipe import Recipe
@@ -101,13 +101,14 @@ class Views(nn.Module):
             from ownlatent.views.reference import view
 
             return (view(canvases, recipe, drawn, self.size) - self.mean) / self.std
+        colour = colours(recipe, drawn, canvases.shape[1])
+        colour = colour.to_units(unit(canvases), self.mean.flatten(), self.std.flatten())
         if canvases.device.type == "cpu" and self.size >= LARGE:
-            banded: Tensor = self._banded(canvases, recipe, drawn)
+            banded: Tensor = self._banded(canvases, drawn, colour)
             return banded
-        mean, std = self.mean.flatten(), self.std.flatten()
-        pixels = linear_view(canvases, recipe, drawn, self.size, mean, std)
-        for each, (low, high) in zip(self._planes(pixels), self.bounds, strict=True):
-            each.clamp_(low, high)
+        pixels = dense_view(canvases, recipe, drawn, self.size, colour)
+        for plane, (low, high) in zip(self._planes(pixels), self.bounds, strict=True):
+            plane.clamp_(low, high)
         if recipe.solarize:
             # x below one half and 1 - x above: the smaller of the two.
             top = torch.where(drawn.solarize[:, None, None, None], self.top, math.inf)
@@ -115,18 +116,15 @@ class Views(nn.Module):
         return pixels
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _banded(self, canvases: Tensor, recipe: Recipe, drawn: Draw) -> Tensor:
+    def _banded(self, canvases: Tensor, drawn: Draw, colour: Colour) -> Tensor:
         """The same for large views on a CPU: some images at a time, on every thread."""
-        # From numpy, which asks for huge pages: faulting in small ones takes as long as the views.
-        shape = (*canvases.shape[:2], self.size, self.size)
-        out = torch.from_numpy(np.empty(shape, np.float32))
-        mean, std = self.mean.flatten(), self.std.flatten()
+        out = room((*canvases.shape[:2], self.size, self.size), torch.float32)
+        solarized: list[bool] = drawn.solarize.tolist()
 
         def some(part: slice) -> None:
-            mine = Draw(*(parameter[part] for parameter in drawn))
-            solarized: list[bool] = mine.solarize.tolist()
-            linear = banded_views(canvases[part], recipe, mine, self.size, mean, std)
-            for pixels, view, inverted in zip(linear, out[part], solarized, strict=True):
+            mine = Draw(*(each[part] for each in drawn)), Colour(*(each[part] for each in colour))
+            linear = banded_views(canvases[part], mine[0], self.size, mine[1])
+            for pixels, view, inverted in zip(linear, out[part], solarized[part], strict=True):
                 planes = zip(self._planes(pixels), self._planes(view), self.bounds, strict=True)
                 for plane, target, (low, high) in planes:
                     torch.clamp(plane, low, high, out=target)
@@ -148,22 +146,16 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
 
 
-def linear_view(
-    canvases: Tensor, recipe: Recipe, drawn: Draw, size: int, mean: Tensor, std: Tensor
-) -> Tensor:
-    """``C · (Wy X Wxᵀ) + c``, normalised, before the clamp: float32 ``[B, C, S, S]``."""
-    colour = colours(recipe, drawn, canvases.shape[1]).to_units(unit(canvases), mean, std)
-    resampled, average = _dense(canvases, recipe, drawn, size)
-    matrix, offset = colour.of(average)
+def dense_view(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int, colour: Colour) -> Tensor:
+    """``C · (Wy X Wxᵀ) + c`` before the clamp: float32 ``[B, C, S, S]``."""
+    resampled, mean = _dense(canvases, recipe, drawn, size)
+    matrix, offset = colour.of(mean)
     view = torch.baddbmm(offset[:, :, None], matrix, resampled.flatten(2))
     return view.view_as(resampled)
 
 
-def banded_views(
-    canvases: Tensor, recipe: Recipe, drawn: Draw, size: int, mean: Tensor, std: Tensor
-) -> Iterator[Tensor]:
+def banded_views(canvases: Tensor, drawn: Draw, size: int, colour: Colour) -> Iterator[Tensor]:
     """The same, image by image, for large views on a CPU: see `linear_views`."""
-    colour = colours(recipe, drawn, canvases.shape[1]).to_units(unit(canvases), mean, std)
     rows = Axis(drawn.top, drawn.height, torch.zeros_like(drawn.flip), drawn.sigma)
     columns = Axis(drawn.left, drawn.width, drawn.flip, drawn.sigma)
     return linear_views(canvases, rows, columns, size, colour)
