@@ -243,6 +243,18 @@ def test_nothing_of_the_generator_of_torch_is_used(batch):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("size", [24, LARGE])
+def test_modes_of_the_calling_thread_change_nothing(batch, size):
+    """Views are made on other threads, and a tensor of inference mode can be written only in it."""
+    canvases, ids, sizes = batch
+    make = Views("byol", size)
+    plain = make(canvases, ids, 3, 1, sizes)
+    for mode in (torch.no_grad(), torch.inference_mode()):
+        with mode:
+            again = make(canvases, ids, 3, 1, sizes)
+        assert all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
+
+
 def test_a_squeezed_canvas_is_cropped_as_the_true_image(scene):
     """Fast path on a canvas against the reference on the original, same boxes: a smooth scene."""
     smooth = F.gaussian_blur(scene.float(), [31, 31], [8.0, 8.0]).round().to(torch.uint8)[None]

@@ -103,36 +103,47 @@ class Views(nn.Module):
             return (view(canvases, recipe, drawn, self.size) - self.mean) / self.std
         colour = colours(recipe, drawn, canvases.shape[1])
         colour = colour.to_units(unit(canvases), self.mean.flatten(), self.std.flatten())
-        if canvases.device.type == "cpu" and self.size >= LARGE:
-            banded: Tensor = self._banded(canvases, drawn, colour)
-            return banded
+        compiling = torch.compiler.is_compiling()
+        if canvases.device.type == "cpu" and (self.size >= LARGE or not compiling):
+            parallel: Tensor = self._in_parallel(canvases, recipe, drawn, colour)
+            return parallel
         pixels = dense_view(canvases, recipe, drawn, self.size, colour)
-        for plane, (low, high) in zip(self._planes(pixels), self.bounds, strict=True):
-            plane.clamp_(low, high)
-        if recipe.solarize:
-            # x below one half and 1 - x above: the smaller of the two.
-            top = torch.where(drawn.solarize[:, None, None, None], self.top, math.inf)
-            pixels = torch.minimum(pixels, top - pixels)
-        return pixels
+        return self._finish(pixels, drawn.solarize if recipe.solarize else None, out=pixels)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _banded(self, canvases: Tensor, drawn: Draw, colour: Colour) -> Tensor:
-        """The same for large views on a CPU: some images at a time, on every thread."""
+    def _in_parallel(self, canvases: Tensor, recipe: Recipe, drawn: Draw, colour: Colour) -> Tensor:
+        """The same on a CPU: some images at a time, which stay in cache, on every thread."""
         out = room((*canvases.shape[:2], self.size, self.size), torch.float32)
-        solarized: list[bool] = drawn.solarize.tolist()
+        inference = torch.is_inference_mode_enabled()
+
+        def small(part: slice, drawn: Draw, colour: Colour) -> None:
+            pixels = dense_view(canvases[part], recipe, drawn, self.size, colour)
+            self._finish(pixels, drawn.solarize if recipe.solarize else None, out[part])
+
+        def large(part: slice, drawn: Draw, colour: Colour) -> None:
+            views = banded_views(canvases[part], drawn, self.size, colour)
+            for pixels, solarize, view in zip(views, drawn.solarize, out[part], strict=True):
+                self._finish(pixels, solarize if solarize else None, view)
 
         def some(part: slice) -> None:
             mine = Draw(*(each[part] for each in drawn)), Colour(*(each[part] for each in colour))
-            linear = banded_views(canvases[part], mine[0], self.size, mine[1])
-            for pixels, view, inverted in zip(linear, out[part], solarized[part], strict=True):
-                planes = zip(self._planes(pixels), self._planes(view), self.bounds, strict=True)
-                for plane, target, (low, high) in planes:
-                    torch.clamp(plane, low, high, out=target)
-                if inverted:
-                    torch.minimum(view, self.top - view, out=view)
+            with torch.inference_mode(inference):  # a thread does not inherit it
+                (small if self.size < LARGE else large)(part, *mine)
 
-        parts = [slice(start, start + CHUNK) for start in range(0, len(out), CHUNK)]
+        chunk = 4 * CHUNK if self.size < LARGE else CHUNK
+        parts = [slice(start, start + chunk) for start in range(0, len(out), chunk)]
         list(_pool(torch.get_num_threads()).map(some, parts))
+        return out
+
+    def _finish(self, pixels: Tensor, solarize: Tensor | None, out: Tensor) -> Tensor:
+        """Clamp and solarize ``[..., C, S, S]`` into ``out``; solarize is bool ``[...]``."""
+        planes = zip(self._planes(pixels), self._planes(out), self.bounds, strict=True)
+        for plane, target, (low, high) in planes:
+            torch.clamp(plane, low, high, out=target)
+        if solarize is not None:
+            # x below one half and 1 - x above: the smaller of the two.
+            top = torch.where(solarize[..., None, None, None], self.top, math.inf)
+            torch.minimum(out, top - out, out=out)
         return out
 
     def _planes(self, pixels: Tensor) -> list[Tensor]:
@@ -174,7 +185,9 @@ def _dense(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int) -> tuple[Te
     if recipe.blur:
         blur = blurring(drawn.sigma, size)
         rows, columns = blur @ rows, blur @ columns
-    return rows[:, None] @ pixels @ columns[:, None].transpose(-1, -2), mean
+    # All channels of an image at once along its lines; down its columns one by one.
+    lines = torch.bmm(pixels.flatten(1, 2), columns.mT).view(*pixels.shape[:3], size)
+    return rows[:, None] @ lines, mean
 
 
 def unit(canvases: Tensor) -> float:
