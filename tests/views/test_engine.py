@@ -94,13 +94,14 @@ def test_contrast_pivots_on_the_mean_before_blur(style):
     assert abs(blurred - mean) > 1e-5  # so the wrong mean would be seen
 
 
-def test_clamp_then_solarize_then_normalise(photos):
+@pytest.mark.parametrize("size", [32, LARGE])
+def test_clamp_then_solarize_then_normalise(photos, size):
     recipe = Recipe(brightness=0.9, solarize=0.5)
     d = drawn(recipe, photos[:64])
-    linear = linear_view(photos[:64], recipe, d, 32)
+    linear = linear_view(photos[:64], recipe, d, size)
     assert linear.min() < 0 and linear.max() > 1 and 10 < d.solarize.sum() < 54
     mean, std = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
-    ours = Views([recipe], 32, mean=mean, std=std).view(photos[:64], recipe, d)
+    ours = Views([recipe], size, mean=mean, std=std).view(photos[:64], recipe, d)
     expected = linear.clamp(0, 1)
     solarized = F.solarize(expected, 0.5)
     expected = torch.where(d.solarize[:, None, None, None], solarized, expected)
@@ -241,6 +242,13 @@ def test_nothing_of_the_generator_of_torch_is_used(batch):
     state = torch.get_rng_state()
     Views("byol", 24)(canvases, ids, 3, 1, sizes)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("size", [24, LARGE])
+def test_no_images_no_views(batch, size):
+    canvases, ids, sizes = (each[:0] for each in batch)
+    for view in Views("byol", size)(canvases, ids, 3, 1, sizes):
+        assert view.shape == (0, 3, size, size)
 
 
 @pytest.mark.parametrize("size", [24, LARGE])

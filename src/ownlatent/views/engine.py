@@ -5,8 +5,10 @@ All of BYOL's augmentation but the clamp and solarize is linear in the pixels. A
     normalise(solarize(clamp(C · (Wy · X · Wxᵀ) + c)))
 
 with two resampling matrices per image (:mod:`.geometry`: crop, resize, flip, blur) and one colour
-matrix and offset (:mod:`.colour`). The clamps between operations of the usual pipelines do not
-commute with this and are taken once, after the blur; :mod:`.reference` keeps them all.
+matrix and offset (:mod:`.colour`). Normalising is affine too and is folded into that matrix; the
+clamp and solarize then work between where it puts black and white. The clamps between operations of
+the usual pipelines do not commute with this and are taken once, after the blur; :mod:`.reference`
+keeps them all.
 """
 
 import math
@@ -60,11 +62,11 @@ class Views(nn.Module):
         self.recipes = named(recipes) if isinstance(recipes, str) else tuple(recipes)
         self.size = size
         self.reference = reference
-        mean, std = mean or [0.0], std or [1.0]
-        # Where black and white lie after normalising, per channel, and their sum.
-        self.bounds = [(-m / s, (1 - m) / s) for m, s in zip(mean, std, strict=True)]
-        for name, values in (("mean", mean), ("std", std), ("top", [sum(b) for b in self.bounds])):
-            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+        m, s = torch.tensor(mean or [0.0]).view(-1, 1, 1), torch.tensor(std or [1.0]).view(-1, 1, 1)
+        black, white = -m / s, (1 - m) / s
+        self.bounds: list[tuple[float, float]] = torch.stack([black, white]).flatten(1).T.tolist()
+        for name, values in (("mean", m), ("std", s), ("top", black + white)):
+            self.register_buffer(name, values, persistent=False)
 
     def forward(
         self,
