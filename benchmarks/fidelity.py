@@ -23,8 +23,8 @@ from ownlatent.data import decode_canvases, open_source
 from ownlatent.data.canvas import CanvasShape, to_canvas
 from ownlatent.demo import TEST
 from ownlatent.views import RECIPES, Recipe, Views, recipes
-from ownlatent.views.bands import Axis, resample
-from ownlatent.views.colour import rotation
+from ownlatent.views.bands import Axis, linear_views
+from ownlatent.views.colour import Colour, rotation
 from ownlatent.views.draw import Draw, draw
 from ownlatent.views.geometry import blur_radius, blurring, resampling
 
@@ -108,6 +108,7 @@ def table(heads: list[str], rows: list[list[str]]) -> str:
 def against_torchvision(photos: list[Photo]) -> str:
     kinds = ("crop, resize, flip: dense", "crop, resize, flip: banded", "blur of 23 taps")
     found = {kind: Differences() for kind in kinds}
+    as_they_are = Colour(torch.eye(3)[None], torch.zeros(1, 3, 3), torch.zeros(1, 3))
     for number, photo in enumerate(photos):
         d, image = one_box(photo, number), photo.pixels.float()
         box = [round(float(x)) for x in (d.top, d.left, d.height, d.width)]
@@ -117,10 +118,9 @@ def against_torchvision(photos: list[Photo]) -> str:
         x = resampling(d.left, d.width, d.flip, SIZE, image.shape[2])[0]
         found[kinds[0]].add(y @ image @ x.T, expected, 1)
         rows = Axis(d.top, d.height, torch.zeros_like(d.flip), 0 * d.sigma)
-        banded, _ = resample(
-            photo.pixels[None], rows, Axis(d.left, d.width, d.flip, 0 * d.sigma), SIZE
-        )
-        found[kinds[1]].add(banded[0], expected, 1)
+        columns = Axis(d.left, d.width, d.flip, 0 * d.sigma)
+        (banded,) = linear_views(photo.pixels[None], rows, columns, SIZE, as_they_are)
+        found[kinds[1]].add(banded, expected, 1)
         taps, matrix = 2 * blur_radius(SIZE) + 1, blurring(d.sigma, SIZE)[0]
         blurred = F.gaussian_blur(expected, [taps, taps], [float(d.sigma)] * 2)
         found[kinds[2]].add(matrix @ expected @ matrix.T, blurred, 1)

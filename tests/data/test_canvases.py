@@ -9,6 +9,7 @@ from PIL import Image
 
 import ownlatent.data.decoding as decoding
 from ownlatent.data import decode_canvases, open_source, overlap, sample_id
+from ownlatent.data.canvas import CanvasShape, to_canvas
 from ownlatent.data.source import Source
 from ownlatent.errors import UsageError
 
@@ -89,6 +90,15 @@ def test_sixteen_bits_of_many_channels_against_pillows_float(tmp_path):
             wanted = np.asarray(plane.resize((16, 16), Image.Resampling.BICUBIC)).clip(0, 65535)
             got = canvases.pixels[row, channel].numpy().astype(float)
             assert np.abs(got - wanted).max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_canvas_is_the_same_however_the_pixels_lie(channels):
+    """Decoders give channels last, arrays channels first: torch resizes them along other paths."""
+    planes = RNG.integers(0, 256, (channels, 61, 47), dtype=np.uint8)
+    interleaved = np.ascontiguousarray(planes.transpose(1, 2, 0)).transpose(2, 0, 1)
+    shape = CanvasShape(3, 40, 40, 8)
+    np.testing.assert_array_equal(to_canvas(planes, shape), to_canvas(interleaved, shape))
 
 
 def test_depths_do_not_mix(tmp_path):

@@ -6,7 +6,8 @@ import torchvision.transforms.v2.functional as F
 from torchvision.transforms import InterpolationMode
 
 from ownlatent.views import Views
-from ownlatent.views.bands import BLOCK, CHUNK, Axis, resample
+from ownlatent.views.bands import BLOCK, CHUNK, Axis, linear_views
+from ownlatent.views.colour import Colour
 from ownlatent.views.engine import LARGE
 from ownlatent.views.geometry import blur_radius, blurring, resampling
 
@@ -30,6 +31,18 @@ def axes(canvases, *, whole, blur=True):
     sigma = sigma * (torch.rand(COUNT, generator=generator) < (0.7 if blur else 0.0))
     flip = torch.rand(COUNT, generator=generator) < 0.5
     return Axis(*rows, torch.zeros_like(flip), sigma), Axis(*columns, flip, sigma)
+
+
+def resample(canvases, rows, columns, size):
+    """The views with their colours as they are, and the mean of each before blur."""
+    batch, channels = canvases.shape[:2]
+    eye, zero = torch.eye(channels).expand(batch, -1, -1), torch.zeros(batch, channels, channels)
+
+    def made(matrix, pivot):
+        colour = Colour(matrix, pivot, torch.zeros(batch, channels))
+        return torch.stack([v.clone() for v in linear_views(canvases, rows, columns, size, colour)])
+
+    return made(eye, zero), made(zero, eye).mean(dim=(2, 3))
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,8 @@ def images(photos):
 
 
 def by_matrix(images, recipe, drawn):
-    matrix, offset = colours(recipe, drawn, images.mean(dim=(2, 3)))
+    colour = colours(recipe, drawn, images.shape[1])
+    matrix, offset = colour.of(images.mean(dim=(2, 3)))
     return torch.einsum("bij,bjhw->bihw", matrix, images) + offset[:, :, None, None]
 
 

@@ -5,9 +5,9 @@ import torch
 import torchvision.transforms.v2.functional as F
 
 from ownlatent.views import RECIPES, Views
-from ownlatent.views.colour import rotation
+from ownlatent.views.colour import colours, rotation
 from ownlatent.views.draw import draw
-from ownlatent.views.engine import linear_view
+from ownlatent.views.engine import LARGE, banded_views, dense_view, unit
 from ownlatent.views.recipe import Recipe, recipes
 from ownlatent.views.reference import view as reference
 
@@ -19,6 +19,15 @@ def drawn(recipe, canvases, sizes=None, epoch=3, view=0):
     ids = torch.arange(len(canvases))
     epoch, seed = torch.tensor(epoch), torch.tensor(1)
     return draw(recipe, view, ids, sizes, (height, width), epoch=epoch, seed=seed)
+
+
+def linear_view(canvases, recipe, d, size):
+    """A view in [0, 1] units before the clamp, by the path that its size takes."""
+    zero, one = torch.zeros(1), torch.ones(1)
+    colour = colours(recipe, d, canvases.shape[1]).to_units(unit(canvases), zero, one)
+    if size < LARGE:
+        return dense_view(canvases, recipe, d, size, colour)
+    return torch.stack([view.clone() for view in banded_views(canvases, d, size, colour)])
 
 
 def calmed(photos, half, middle=0.5):
@@ -85,13 +94,14 @@ def test_contrast_pivots_on_the_mean_before_blur(style):
     assert abs(blurred - mean) > 1e-5  # so the wrong mean would be seen
 
 
-def test_clamp_then_solarize_then_normalise(photos):
+@pytest.mark.parametrize("size", [32, LARGE])
+def test_clamp_then_solarize_then_normalise(photos, size):
     recipe = Recipe(brightness=0.9, solarize=0.5)
     d = drawn(recipe, photos[:64])
-    linear = linear_view(photos[:64], recipe, d, 32)
+    linear = linear_view(photos[:64], recipe, d, size)
     assert linear.min() < 0 and linear.max() > 1 and 10 < d.solarize.sum() < 54
     mean, std = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
-    ours = Views([recipe], 32, mean=mean, std=std).view(photos[:64], recipe, d)
+    ours = Views([recipe], size, mean=mean, std=std).view(photos[:64], recipe, d)
     expected = linear.clamp(0, 1)
     solarized = F.solarize(expected, 0.5)
     expected = torch.where(d.solarize[:, None, None, None], solarized, expected)
@@ -232,6 +242,25 @@ def test_nothing_of_the_generator_of_torch_is_used(batch):
     state = torch.get_rng_state()
     Views("byol", 24)(canvases, ids, 3, 1, sizes)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("size", [24, LARGE])
+def test_no_images_no_views(batch, size):
+    canvases, ids, sizes = (each[:0] for each in batch)
+    for view in Views("byol", size)(canvases, ids, 3, 1, sizes):
+        assert view.shape == (0, 3, size, size)
+
+
+@pytest.mark.parametrize("size", [24, LARGE])
+def test_modes_of_the_calling_thread_change_nothing(batch, size):
+    """Views are made on other threads, and a tensor of inference mode can be written only in it."""
+    canvases, ids, sizes = batch
+    make = Views("byol", size)
+    plain = make(canvases, ids, 3, 1, sizes)
+    for mode in (torch.no_grad(), torch.inference_mode()):
+        with mode:
+            again = make(canvases, ids, 3, 1, sizes)
+        assert all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
 
 
 def test_a_squeezed_canvas_is_cropped_as_the_true_image(scene):

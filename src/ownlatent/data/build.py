@@ -28,6 +28,7 @@ from ownlatent.data.pixels import Pixels
 from ownlatent.data.placement import Place, choose_place, gigabytes
 from ownlatent.data.source import Source
 from ownlatent.errors import UsageError
+from ownlatent.memory import room
 
 _FORMAT = 1  # of cached canvases; to be raised when the same data would give other pixels
 _log = logging.getLogger(__name__)
@@ -132,11 +133,12 @@ def _in_memory(
     device: torch.device,
     fill: Callable[[Sink], Decoded],
 ) -> tuple[Tensor, Decoded]:
-    words = torch.empty(
-        (count, shape.channels, shape.height, shape.width),
-        dtype=torch.uint8 if shape.bits == 8 else torch.int16,  # uint16 hardly moves in torch
-        device=device if place == "device" else "cpu",
-    )
+    dimensions = (count, shape.channels, shape.height, shape.width)
+    dtype = torch.uint8 if shape.bits == 8 else torch.int16  # uint16 hardly moves in torch
+    if place == "device":
+        words = torch.empty(dimensions, dtype=dtype, device=device)
+    else:
+        words = room(dimensions, dtype)
     written = 0
 
     def write(canvases: Pixels) -> None:

@@ -20,7 +20,7 @@ Sink = Callable[[Pixels], None]  # takes the next canvases, [B, C, Hc, Wc]
 Progress = Callable[[int, int], None]  # takes images done and in all
 
 _REDUCED = 2  # a JPEG may be decoded smaller, down to this many times the canvas side
-_BLOCK_BYTES, _LARGEST_BLOCK, _SMALLEST_BLOCK = 64 << 20, 512, 32
+_BLOCK_BYTES, _LARGEST_BLOCK, _SMALLEST_BLOCK = 16 << 20, 512, 32  # bytes: what a cache holds
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 

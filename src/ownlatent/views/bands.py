@@ -1,23 +1,24 @@
 """The geometry of large views on a CPU: the dense products of a view, without their zeros.
 
 At 224 pixels most of a resampling matrix is zero: a block of output rows reads only the source
-rows under it. So each axis is a few small products, ``X[first:last]ᵀ @ W[first:last, block]``, one
-image at a time while its pixels are in cache, images shared among threads. The numbers are those
-of :mod:`ownlatent.views.geometry`; a GPU, and small views, take its dense products instead.
+rows under it. Block after block these windows move on by the same step, so they are one strided
+tensor that overlaps itself, and an axis is one batched product of windows and small matrices. One
+image is made at a time, while its pixels are in cache. The numbers are those of
+:mod:`ownlatent.views.geometry`; a GPU, and small views, take its dense products instead.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ownlatent.views.colour import Colour
 from ownlatent.views.geometry import blur_radius, cubic, inside
 
-BLOCK = 32  # output rows per product: 16 and 56 measured 5-10 % slower at 224 pixels
-CHUNK = 16  # images at a time: fewer pay for setting up the taps, more leave the cache
+BLOCK = 16  # output rows per window: 14, 28, 32 and 56 measured 5 to 60 % slower at 224 pixels
+CHUNK = 16  # images at a time: fewer pay for setting up the taps
+_LINE = 16  # float32 in a cache line: products round by how their operands lie in it
 
 
 class Axis(NamedTuple):
@@ -29,74 +30,103 @@ class Axis(NamedTuple):
     sigma: Tensor  # float [B], in pixels of the view; 0 is no blur
 
 
-def resample(canvases: Tensor, rows: Axis, columns: Axis, size: int) -> tuple[Tensor, Tensor]:
-    """Crop, resize, flip and blur each image, ``Wy X Wxᵀ``, in the units of the canvases.
+def linear_views(
+    canvases: Tensor, rows: Axis, columns: Axis, size: int, colour: Colour
+) -> Iterator[Tensor]:
+    """Colour, crop, resize, flip and blur each image, ``Wy (C X + c) Wxᵀ``.
+
+    The colours are applied to the crop, which is most often smaller than the view; rows of the
+    resampling matrices sum to one, so the offset comes through.
 
     Args:
         canvases: uint8 or uint16 ``[B, C, H, W]`` on the CPU.
         rows, columns: the crop along height and width.
         size: side S of the views.
+        colour: in units of the canvases.
 
-    Returns:
-        float32 ``[B, C, S, S]``, and the mean of each view before blur ``[B, C]``.
+    Yields:
+        float32 ``[C, S, S]`` for each image, overwritten by the next.
     """
-    batch, channels, height, width = canvases.shape
-    views = torch.empty(batch, channels, size, size)
-    means = torch.empty(batch, channels)
-    vertical, horizontal = _Bands(rows, size, height), _Bands(columns, size, width)
-    for index, image in enumerate(canvases):
-        _one(image, vertical, horizontal, index, views[index], means[index])
-    return views, means
+    channels, full_height, full_width = canvases.shape[1:]
+    vertical, horizontal = _Bands(rows, size, full_height), _Bands(columns, size, full_width)
+    padded = vertical.padded
+    # Windows may begin before the pixels and end after them, where their weights are zero.
+    crops = _Padded(channels * full_height * full_width, horizontal.before, horizontal.after)
+    lines = _Padded(
+        channels * full_height * padded, vertical.before * padded, vertical.after * padded
+    )
+    view = torch.empty(channels, padded, padded)
+    blocks = view.view(channels, -1, BLOCK, padded)
+    for index, canvas in enumerate(canvases):
+        (top, height), (left, width) = vertical.window[index], horizontal.window[index]
+        crop = canvas[:, top : top + height, left : left + width]
+        if horizontal.flip[index]:
+            crop = _mirrored(crop)
+        pixels = crop.to(torch.float32).view(channels * height, width)
+        mean = pixels @ horizontal.mean[index, :width]
+        mean = mean.view(channels, height) @ vertical.mean[index, :height]
+        matrix, offset = colour.at(index, mean)
+        flat = pixels.view(channels, -1)
+        torch.addmm(offset[:, None], matrix, flat, out=crops.whole(flat.shape))
+
+        weights, step, origin = horizontal.windows(index)  # [blocks, BLOCK, taps]
+        count, _, taps = weights.shape
+        source = crops.windows((count, channels * height, taps), (step, width, 1), origin)
+        target = lines.windows((count, channels * height, BLOCK), (BLOCK, padded, 1), 0)
+        torch.bmm(source, weights.mT, out=target)
+
+        weights, step, origin = vertical.windows(index)
+        count, _, taps = weights.shape
+        for channel in range(channels):
+            source = lines.windows(
+                (count, taps, padded),
+                (step * padded, padded, 1),
+                (channel * height + origin) * padded,
+            )
+            torch.bmm(weights, source, out=blocks[channel])
+        yield view[:, :size, :size]
 
 
-def in_chunks(make: Callable[[slice], Tensor], out: Tensor) -> Tensor:
-    """Fill ``out`` from ``make(slice of the batch)``, some images at a time, on every thread."""
+class _Padded:
+    """Room for one image's float32 with zeros or old pixels around it, but never NaN."""
 
-    def some(part: slice) -> None:
-        out[part] = make(part)
+    def __init__(self, length: int, before: int, after: int) -> None:
+        self.start = -(-before // _LINE) * _LINE
+        self.storage = torch.zeros(self.start + length + after)
 
-    parts = [slice(start, start + CHUNK) for start in range(0, len(out), CHUNK)]
-    list(_pool(torch.get_num_threads()).map(some, parts))
-    return out
+    def whole(self, shape: torch.Size) -> Tensor:
+        return self.storage[self.start : self.start + shape.numel()].view(shape)
+
+    def windows(
+        self, shape: tuple[int, int, int], stride: tuple[int, int, int], offset: int
+    ) -> Tensor:
+        return self.storage.as_strided(shape, stride, self.start + offset)
 
 
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    # Threads of their own inside each product would only get in each other's way.
-    return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-
-
-def _one(
-    image: Tensor, vertical: "_Bands", horizontal: "_Bands", index: int, view: Tensor, mean: Tensor
-) -> None:
-    """One image of a chunk, into its place in the batch."""
-    top, height = vertical.window[index]
-    left, width = horizontal.window[index]
-    crop = image[:, top : top + height, left : left + width].to(torch.float32)
-    down, row = vertical.products(index)
-    lines = torch.cat([crop[:, span].mT @ weights for span, weights in down], dim=2)  # [C, x, y]
-    across, column = horizontal.products(index)
-    torch.cat([lines[:, span].mT @ weights for span, weights in across], dim=2, out=view)
-    mean.copy_((row @ crop) @ column)
+def _mirrored(crop: Tensor) -> Tensor:
+    if crop.dtype == torch.uint16:  # which torch cannot flip
+        return crop.view(torch.int16).flip(-1).view(torch.uint16)
+    return crop.flip(-1)
 
 
 class _Bands:
     """The matrix of one axis, for each image of a chunk, kept as its few non-zero taps.
 
-    Rows run over ``[-radius, size + radius)``, mirrored at the borders, so that every block of
-    rows is blurred by the same small matrix.
+    Rows run over ``[-radius, padded + radius)``, mirrored at the view's borders, so that every
+    block of rows is blurred by the same small matrix. Flipped images are mirrored beforehand.
     """
 
     def __init__(self, axis: Axis, size: int, length: int) -> None:
-        radius = self.radius = blur_radius(size)
-        self.size = size
+        radius = self.margin = blur_radius(size)
+        count = -(-size // BLOCK)
+        self.padded = count * BLOCK  # what is beyond the size is computed, and not used
         low, high = inside(axis.start, axis.extent, length)
+        begin = torch.where(axis.flip, high - axis.start - axis.extent, axis.start - low)
         scale = (axis.extent / size)[:, None]
         widen = scale.clamp(min=1.0)
-        rows = torch.arange(-radius, size + radius).abs()
-        rows = rows.minimum(2 * (size - 1) - rows)
-        rows = torch.where(axis.flip[:, None], size - 1 - rows, rows)
-        centre = (axis.start - low)[:, None] + (rows + 0.5) * scale  # from the window's corner
+        rows = torch.arange(-radius, self.padded + radius).abs()
+        rows = rows.minimum((2 * (size - 1) - rows).clamp(min=size - 1 - radius))
+        centre = begin[:, None] + (rows + 0.5) * scale  # from the window's corner
         width = (high - low)[:, None]
         first = (centre - 2 * widen + 0.5).floor().clamp(min=0).minimum(width - 1)
         last = (centre + 2 * widen + 0.5).floor().minimum(width).maximum(first + 1)
@@ -107,38 +137,48 @@ class _Bands:
         # A running sum: how far the other images pad the taps with zeros must not change a bit.
         self.weights = weights / weights.cumsum(-1)[..., -1:]
         self.taps = taps.minimum(last[..., None] - 1).long()
+        self.flip: list[bool] = axis.flip.tolist()
         self.window: list[tuple[int, int]] = torch.stack([low, high - low], 1).long().tolist()
 
-        # The source pixels [first, last) that a block reads: blurred, those around it too.
-        self.blurred: list[bool] = (axis.sigma > 0).tolist()
-        self.blur = _block_blur(axis.sigma, radius).mT
-        begin = torch.arange(0, size, BLOCK)
-        around = torch.where(axis.sigma > 0, radius, 0)[:, None]
-        start = (begin - around).clamp(min=0) + radius
-        end = (begin + BLOCK - 1 + around).clamp(max=size - 1) + radius
-        # Rows run one way, or the other if flipped: the extremes are at the ends.
-        lowest = first.gather(1, start).minimum(first.gather(1, end))
-        highest = last.gather(1, start).maximum(last.gather(1, end))
-        self.spans: list[list[tuple[int, int]]] = torch.stack([lowest, highest], -1).long().tolist()
+        # The weights of the mean over the view before blur.
+        seen = slice(radius, radius + size)
+        self.mean = torch.zeros(len(low), -(-length // _LINE) * _LINE)
+        self.mean.scatter_add_(1, self.taps[:, seen].flatten(1), self.weights[:, seen].flatten(1))
+        self.mean /= size
 
-    def products(self, index: int) -> tuple[list[tuple[slice, Tensor]], Tensor]:
-        """One image's transposed matrix by blocks, (source pixels, weights), and the weights of
-        the mean over the view before blur."""
-        size, radius = self.size, self.radius
-        whole = torch.zeros(size + 2 * radius, self.window[index][1])
-        whole = whole.scatter_add_(1, self.taps[index], self.weights[index]).T
-        resize = whole[:, radius : radius + size]
-        blocks = []
-        for number, (first, last) in enumerate(self.spans[index]):
-            at = number * BLOCK
-            rows = min(BLOCK, size - at)
-            span = slice(first, last)
-            weights = resize[span, at : at + rows]
-            if self.blurred[index]:
-                around = whole[span, at : at + rows + 2 * radius]
-                weights = around @ self.blur[index, : rows + 2 * radius, :rows]
-            blocks.append((span, weights))
-        return blocks, resize.mean(1)
+        # Block b reads the taps [origin + b step, origin + b step + reach) of the source.
+        blurred = axis.sigma > 0
+        self.radius: list[int] = torch.where(blurred, radius, 0).tolist()
+        self.blur = _block_blur(axis.sigma, radius)
+        around = torch.arange(BLOCK + 2 * radius)
+        inner = (around >= radius) & (around < radius + BLOCK)
+        used = blurred[:, None, None] | inner
+        lowest = first.unfold(1, len(around), BLOCK).where(used, length).amin(2)
+        highest = last.unfold(1, len(around), BLOCK).where(used, 0).amax(2)
+        steps = (BLOCK * scale).round()
+        past = steps * torch.arange(count)
+        origin = (lowest - past).amin(1)
+        reach = (highest - past).amax(1) - origin
+        self.before = max(0, -int(origin.min()))
+        self.after = max(0, int((origin + past[:, -1] + reach).max()))
+        self.steps: list[list[int]] = torch.stack([steps[:, 0], origin, reach], 1).long().tolist()
+        self.count = count
+
+    def windows(self, index: int) -> tuple[Tensor, int, int]:
+        """One image's matrix by blocks ``[blocks, BLOCK, reach]``, the step from one block's
+        window to the next's, and where the first begins."""
+        step, origin, reach = self.steps[index]
+        radius = self.radius[index]
+        rows = slice(self.margin - radius, self.margin + self.padded + radius)
+        length = (self.count - 1) * step + reach
+        whole = torch.zeros(self.padded + 2 * radius, length)
+        whole.scatter_add_(1, self.taps[index, rows] - origin, self.weights[index, rows])
+        blocks = whole.as_strided(
+            (self.count, BLOCK + 2 * radius, reach), (BLOCK * length + step, length, 1)
+        )
+        if radius:
+            blocks = torch.bmm(self.blur[index].expand(self.count, -1, -1), blocks)
+        return blocks, step, origin
 
 
 def _block_blur(sigma: Tensor, radius: int) -> Tensor:

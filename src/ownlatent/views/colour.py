@@ -1,6 +1,7 @@
 """Brightness, contrast, saturation, hue and grayscale are affine; so is any sequence of them."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,23 +25,44 @@ def rotation(turns: Tensor) -> Tensor:
     return torch.stack(matrix, dim=1).view(-1, 3, 3)
 
 
-def colours(recipe: Recipe, draw: Draw, mean: Tensor) -> tuple[Tensor, Tensor]:
-    """The matrix and offset of a view's colour operations.
+class Colour(NamedTuple):
+    """The colour operations of each view: a pixel x becomes ``matrix x + pivot m + offset``, m
+    being the mean of the crop before blur."""
+
+    matrix: Tensor  # float [B, C, C]
+    pivot: Tensor  # float [B, C, C]
+    offset: Tensor  # float [B, C]
+
+    def of(self, mean: Tensor) -> tuple[Tensor, Tensor]:
+        """The matrix and offset for crops of these means ``[B, C]``."""
+        # A sum, not a product: those of a vector round by its place in memory, so in the batch.
+        return self.matrix, self.offset + (self.pivot * mean[:, None]).sum(2)
+
+    def at(self, index: int, mean: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for one crop: ``[C, C]`` and ``[C]``."""
+        return self.matrix[index], self.offset[index] + (self.pivot[index] * mean).sum(1)
+
+    def to_units(self, white: float, mean: Tensor, std: Tensor) -> "Colour":
+        """From pixels of which ``white`` is the brightest, to values normalised by ``[C]`` or
+        ``[1]`` statistics."""
+        scale = std[:, None] * white
+        return Colour(self.matrix / scale, self.pivot / scale, (self.offset - mean) / std)
+
+
+def colours(recipe: Recipe, draw: Draw, channels: int) -> Colour:
+    """A view's colour operations, from and to [0, 1].
 
     Brightness and contrast act on any number of channels; saturation, hue and grayscale on RGB.
 
     Args:
         recipe: for the style of brightness and contrast.
         draw: the drawn factors and their order.
-        mean: float ``[B, C]``, each channel's mean over the crop before blur, in [0, 1].
-
-    Returns:
-        ``[B, C, C]`` and ``[B, C]``: a pixel x becomes ``matrix @ x + offset``.
+        channels: C.
     """
-    batch, channels = mean.shape
-    rgb = channels == 3
-    eye = torch.eye(channels, device=mean.device)
-    gray = torch.tensor(GRAY, device=mean.device) if rgb else torch.full_like(mean[0], 1 / channels)
+    device = draw.contrast.device
+    batch, rgb = len(draw.contrast), channels == 3
+    eye = torch.eye(channels, device=device)
+    gray = torch.tensor(GRAY, device=device) if rgb else torch.full_like(eye[0], 1 / channels)
     to_gray = gray.expand(channels, channels)  # every row is the luma
 
     additive = recipe.style == "deepmind"
@@ -52,24 +74,22 @@ def colours(recipe: Recipe, draw: Draw, mean: Tensor) -> tuple[Tensor, Tensor]:
         saturation = draw.saturation[:, None, None]
         matrices[SATURATION] = saturation * eye + (1 - saturation) * to_gray
         matrices[HUE] = rotation(draw.hue)
-    operations = torch.stack(matrices, dim=1)
+    rows = torch.arange(batch, device=device)[:, None]
+    operations = torch.stack(matrices, dim=1)[rows, draw.order]
+    # The mean of an affine image is the affine image of the mean. Contrast adds a part of it back:
+    # a pixel is multiplied by ``operations``, the mean by these.
+    added = torch.where(draw.order == CONTRAST, 1 - draw.contrast[:, None], 0.0)
+    of_means = operations + added[:, :, None, None] * (eye if additive else to_gray)
+    shifts = torch.where(draw.order == BRIGHTNESS, draw.brightness[:, None], 0.0)
 
-    matrix, offset = eye.expand(batch, -1, -1), torch.zeros_like(mean)
-    rows = torch.arange(batch, device=mean.device)
-    for which in draw.order.unbind(1):
-        operation = operations[rows, which]
-        pivot = mean if additive else (mean * gray).sum(1, keepdim=True).expand_as(mean)
-        shift = torch.where((which == CONTRAST)[:, None], (1 - draw.contrast)[:, None] * pivot, 0.0)
+    matrix = eye.expand(batch, -1, -1)
+    mean = torch.nn.functional.pad(matrix, (0, 1))  # [B, C, C + 1]: how the mean moves
+    for number in range(4):
+        matrix = operations[:, number] @ matrix
+        mean = of_means[:, number] @ mean
         if additive:
-            shift = shift + torch.where(which == BRIGHTNESS, draw.brightness, 0.0)[:, None]
-        matrix = operation @ matrix
-        # The mean of an affine image is the affine image of the mean: one value serves throughout.
-        offset, mean = _apply(operation, offset) + shift, _apply(operation, mean) + shift
+            mean[:, :, -1] += shifts[:, number, None]
     if rgb:
         last = torch.where(draw.grayscale[:, None, None], to_gray, eye)
-        matrix, offset = last @ matrix, _apply(last, offset)
-    return matrix, offset
-
-
-def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
-    return (matrix @ vector[:, :, None])[:, :, 0]
+        matrix, mean = last @ matrix, last @ mean
+    return Colour(matrix, mean[:, :, :-1] - matrix, mean[:, :, -1])

