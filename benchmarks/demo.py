@@ -44,7 +44,7 @@ def one(seed: int, steps: int, reference: bool, folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=3200)
     parser.add_argument("--reference", action="store_true")
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmark-demo"))
     parser.add_argument("--out", type=Path, help="markdown file to write")

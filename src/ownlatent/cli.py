@@ -102,7 +102,7 @@ class Demo:
     """Folder of the run; an earlier demo there is replaced."""
     seed: int = 0
     """Seed of everything random."""
-    steps: int = 3000
+    steps: int = 3200
     """Optimizer steps of 64 images."""
     reference: bool = False
     """Make the views one operation at a time, to compare."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -29,15 +30,20 @@ class Residual(nn.Module):
 class SmallResNet(nn.Module):
     """A convolution per stage, each after the first halving the side, some with a residual block.
 
-    Its cost sits where a CPU is efficient: few layers, wide ones at low resolution.
+    Its cost sits where a CPU is efficient: few layers, wide ones at low resolution. The last map is
+    averaged in the cells of a coarse grid: what so small a net knows of a place is worth keeping
+    apart from what it knows of the others (Coates, Ng & Lee, 2011, pool in quadrants too).
 
     Args:
         channels: of the images.
-        widths: of the stages; the last is ``num_features``.
+        widths: of the stages.
         residual: which stages have a residual block.
+        grid: cells along a side; ``num_features`` is the last width times ``grid**2``.
     """
 
-    def __init__(self, channels: int, widths: Sequence[int], residual: Sequence[bool]) -> None:
+    def __init__(
+        self, channels: int, widths: Sequence[int], residual: Sequence[bool], grid: int = 1
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         inputs = channels
@@ -47,15 +53,20 @@ class SmallResNet(nn.Module):
                 layers.append(Residual(width))
             inputs = width
         self.stages = nn.Sequential(*layers)
-        self.num_features = inputs
+        self.grid = grid
+        self.num_features = inputs * grid**2
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, channels, H, W]`` to ``[B, num_features]``, averaged in float32 at least."""
         features: Tensor = self.stages(x)
-        wide = torch.promote_types(features.dtype, torch.float32)
-        return features.mean(dim=(2, 3), dtype=wide)
+        wide = features.to(torch.promote_types(features.dtype, torch.float32))
+        return F.adaptive_avg_pool2d(wide, self.grid).flatten(1)
 
 
 SMALL_RESNETS: dict[str, dict[str, Any]] = {
-    "small-resnet": {"widths": (32, 64, 128, 512), "residual": (False, False, True, False)}
+    "small-resnet": {
+        "widths": (32, 64, 128, 384),
+        "residual": (False, False, True, False),
+        "grid": 2,
+    }
 }
