@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ownlatent.config import Pretrain
 from ownlatent.errors import UsageError
 
 IMAGES = files("ownlatent") / "demo_data"
@@ -37,26 +38,44 @@ def demo(out: str | Path, *, seed: int = 0, steps: int = 3200, reference: bool =
     Raises:
         UsageError: ``out`` holds something other than a demo.
     """
+    from ownlatent.data import as_canvases
     from ownlatent.evaluation import evaluate
     from ownlatent.evaluation.table import table
     from ownlatent.report.run import report
-    from ownlatent.training import pretrain
+    from ownlatent.training import run
 
     out = Path(out)
-    if out.is_dir() and any(out.iterdir()):
-        if not (out / "log.jsonl").is_file():
-            raise UsageError(f"{out} holds something else than a demo; choose another --out.")
-        shutil.rmtree(out)
+    if out.exists():
+        _make_way(out)
     began = time.perf_counter()
+    train, test = (as_canvases(part, view_size=32) for part in (TRAIN, TEST))  # decoded once
     options: dict[str, Any] = {**OPTIONS, "steps": steps, "seed": seed, "reference": reference}
-    run = pretrain(TRAIN, out=out, **options)
+    run(Pretrain(data=TRAIN, out=out, **options), train)
     trained = time.perf_counter()
-    results = evaluate(out, TRAIN, test=TEST, limit=FITTED, seed=seed)["results"]
+    results = evaluate(out, train, test=test, limit=FITTED, seed=seed)["results"]
     print(table(results))
-    path = report(run.folder, TRAIN, test=TEST)
+    path = report(out, train, test=test)
     seconds = time.perf_counter() - trained
     print(
         f"Pretrained in {(trained - began) / 60:.1f} minutes, measured in {seconds:.0f} seconds.",
         file=sys.stderr,
     )
     return path
+
+
+def _make_way(out: Path) -> None:
+    """Remove an earlier demo, and nothing else."""
+    from ownlatent.training.folder import RunFolder
+
+    folder = RunFolder(out)
+    if folder.busy():
+        raise UsageError(f"{out} is in use by a run; choose another --out.")
+    if out.is_dir() and not any(out.iterdir()):
+        return
+    try:
+        earlier = Path(folder.config()["asked"]["data"]).name == Path(TRAIN).name
+    except UsageError:
+        earlier = False
+    if not earlier:
+        raise UsageError(f"{out} holds something else than a demo; choose another --out.")
+    shutil.rmtree(out)

@@ -91,8 +91,12 @@ def test_limit_takes_the_first_images(run: Path, data: Path) -> None:
 
 def test_raw_pixels_are_the_pixels() -> None:
     images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
-    torch.testing.assert_close(RawPixels()(images), images.flatten(1).float() / 255)
-    large = RawPixels()(torch.full((1, 1, 100, 60), 51, dtype=torch.uint8))
+    mean, std = (0.1, 0.2, 0.3), (0.5, 1.0, 2.0)
+    features = RawPixels(mean, std)(images).view(2, 3, 64)
+    for channel in range(3):
+        expected = (images[:, channel].flatten(1).float() / 255 - mean[channel]) / std[channel]
+        torch.testing.assert_close(features[:, channel], expected)
+    large = RawPixels([0.0], [1.0])(torch.full((1, 1, 100, 60), 51, dtype=torch.uint8))
     torch.testing.assert_close(large, torch.full((1, 1024), 0.2))
 
 

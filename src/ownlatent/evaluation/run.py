@@ -84,7 +84,8 @@ def evaluate(
     sets: list[tuple[str, nn.Module]] = [(name, encoder)]
     if baselines:
         sets.append(("random initialisation", folder.blank(seed).to(device)))
-        sets.append(("raw pixels", RawPixels()))
+        statistics = encoder.preprocessing.mean, encoder.preprocessing.std
+        sets.append(("raw pixels", RawPixels(*statistics).to(device)))
     results = []
     for features, net in sets:
         train = embed(net, split.train, device=device)[split.train_rows]
