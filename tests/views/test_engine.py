@@ -244,6 +244,17 @@ def test_nothing_of_the_generator_of_torch_is_used(batch):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_small_views_are_one_graph_to_the_compiler(batch, name):
+    """What breaks the graph (a written-to slice, a value read back) undoes the fusion unseen."""
+    canvases, ids, sizes = batch
+    make = Views(name, 24, mean=[0.5, 0.4, 0.3], std=[0.2, 0.3, 0.4])
+    traced = torch.compile(make, fullgraph=True, dynamic=False, backend="eager")
+    arguments = canvases, ids, torch.tensor(3), torch.tensor(1), sizes
+    for compiled, eager in zip(traced(*arguments), make(*arguments), strict=True):
+        torch.testing.assert_close(compiled, eager, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("size", [24, LARGE])
 def test_no_images_no_views(batch, size):
     canvases, ids, sizes = (each[:0] for each in batch)

@@ -47,7 +47,8 @@ class Views(nn.Module):
 
     mean: Tensor
     std: Tensor
-    top: Tensor
+    black: Tensor  # where 0 and 1 lie after normalising
+    white: Tensor
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class Views(nn.Module):
         m, s = torch.tensor(mean or [0.0]).view(-1, 1, 1), torch.tensor(std or [1.0]).view(-1, 1, 1)
         black, white = -m / s, (1 - m) / s
         self.bounds: list[tuple[float, float]] = torch.stack([black, white]).flatten(1).T.tolist()
-        for name, values in (("mean", m), ("std", s), ("top", black + white)):
+        for name, values in (("mean", m), ("std", s), ("black", black), ("white", white)):
             self.register_buffer(name, values, persistent=False)
 
     def forward(
@@ -110,7 +111,10 @@ class Views(nn.Module):
             parallel: Tensor = self._in_parallel(canvases, recipe, drawn, colour)
             return parallel
         pixels = dense_view(canvases, recipe, drawn, self.size, colour)
-        return self._finish(pixels, drawn.solarize if recipe.solarize else None, out=pixels)
+        pixels = pixels.clamp(self.black, self.white)
+        if recipe.solarize:
+            pixels = torch.minimum(pixels, self._inverse(pixels, drawn.solarize))
+        return pixels
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _in_parallel(self, canvases: Tensor, recipe: Recipe, drawn: Draw, colour: Colour) -> Tensor:
@@ -137,16 +141,20 @@ class Views(nn.Module):
         list(_pool(torch.get_num_threads()).map(some, parts))
         return out
 
-    def _finish(self, pixels: Tensor, solarize: Tensor | None, out: Tensor) -> Tensor:
+    def _finish(self, pixels: Tensor, solarize: Tensor | None, out: Tensor) -> None:
         """Clamp and solarize ``[..., C, S, S]`` into ``out``; solarize is bool ``[...]``."""
+        # By numbers: bounds that are tensors take an eager CPU ten times as long.
         planes = zip(self._planes(pixels), self._planes(out), self.bounds, strict=True)
         for plane, target, (low, high) in planes:
             torch.clamp(plane, low, high, out=target)
         if solarize is not None:
-            # x below one half and 1 - x above: the smaller of the two.
-            top = torch.where(solarize[..., None, None, None], self.top, math.inf)
-            torch.minimum(out, top - out, out=out)
-        return out
+            torch.minimum(out, self._inverse(out, solarize), out=out)
+
+    def _inverse(self, pixels: Tensor, solarize: Tensor) -> Tensor:
+        """1 - x where an image is solarized, else infinity: the smaller of it and x is x below one
+        half and 1 - x above, or x."""
+        ends = torch.where(solarize[..., None, None, None], self.black + self.white, math.inf)
+        return ends - pixels
 
     def _planes(self, pixels: Tensor) -> list[Tensor]:
         """Channels by the bounds they share: a bound for each, or one for all."""
