@@ -1,6 +1,5 @@
 """The report of one run, from what the run left on disk."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,10 @@ from ownlatent.data import Canvases, Data, decode_canvases, open_source
 from ownlatent.encoder import EncoderFolder
 from ownlatent.errors import UsageError
 from ownlatent.evaluation import embed, nearest
+from ownlatent.evaluation.table import read_results
 from ownlatent.report.page import Report, write_report
 from ownlatent.report.pictures import draw_views, picture
+from ownlatent.training.folder import RunFolder
 from ownlatent.views import Views
 
 _QUERIES, _NEIGHBOURS = 10, 8
@@ -32,14 +33,15 @@ def report(run: str | Path, data: Data, *, test: Data | None = None) -> Path:
     folder = EncoderFolder.find(run)
     if not (run / "log.jsonl").is_file():
         raise UsageError(f"{run} is not a run folder: it has no log.jsonl.")
-    config = json.loads((run / "config.json").read_text())
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    config, log = RunFolder(run).config(), RunFolder(run).log()
     results = []
     if (run / "evaluation.json").is_file():
-        results = json.loads((run / "evaluation.json").read_text())["results"]
+        results = read_results(run / "evaluation.json")
     plan = config["plan"]
     bank = decode_canvases(open_source(data), view_size=plan["size"])
     queries = bank if test is None else decode_canvases(open_source(test), view_size=plan["size"])
+    if len(bank) < 2:
+        raise UsageError("One image has no neighbours; give --data at least two.")
     views = Views(plan["views"], plan["size"], reference=config["asked"]["reference"])
     content = Report(
         title=run.name,
