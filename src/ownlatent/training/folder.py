@@ -20,6 +20,7 @@ _NEEDED = (
     ("data", "fingerprint", str),
     ("machine", "device", str),
     ("machine", "threads", int),
+    ("versions", "torch", str),
 )
 
 
