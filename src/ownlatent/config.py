@@ -132,7 +132,7 @@ BOUNDS = {
     "dim": (2, 2**14),
     "drop_path": (0, 1),
     "seed": SEED,
-    "canvas": (1, 2**14),
+    "canvas": (8, 2**14),
     "workers": (1, 1024),
     "log_every": (1, 10**6),
     "checkpoint_minutes": (0, 1e9),
