@@ -9,7 +9,7 @@ import pytest
 from ownlatent.cli import main
 from ownlatent.demo import TEST
 
-COMMANDS = ("pretrain", "evaluate", "views", "report", "demo")
+COMMANDS = ("pretrain", "resume", "evaluate", "views", "report", "demo", "runs", "doctor")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -33,11 +33,11 @@ def test_nothing_heavy_is_imported_for_help() -> None:
         (["pretrain", "nowhere"], "nowhere"),
         (["pretrain", TEST, "--backbone", "resnet-18"], "resnet18"),
         (["pretrain", TEST, "--batch-size", "9999"], "more than the 4000 images"),
-        (["pretrain", TEST, "--size", "2"], "too small"),
+        (["pretrain", TEST, "--size", "2"], "at least 8"),
         (["pretrain", TEST, "--views", "byoll"], "cifar-byol"),
         (["pretrain", TEST, "--init", "w.pth"], "no weights"),
         (["evaluate", "nowhere", "--data", TEST], "no encoder"),
-        (["views", TEST, "--images", "0"], "at least one"),
+        (["views", TEST, "--images", "0"], "at least 1"),
         (["report", "nowhere", "--data", TEST], "no encoder"),
     ],
 )

@@ -3,6 +3,7 @@
 Nothing heavy is imported here, so that ``--help`` answers at once.
 """
 
+import json
 import logging
 import os
 import sys
@@ -108,6 +109,24 @@ class Demo:
     """Make the views one operation at a time, to compare."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Runs:
+    """List the runs below a folder: state, verdict, step, loss, best results, age and size."""
+
+    folder: Positional[Path] = Path("runs")
+    """Folder that the runs are in."""
+    json: bool = False
+    """Print a JSON list instead of a table: ages in seconds, sizes in bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor:
+    """Say what this machine has, what would be slow on it, and what to do about that."""
+
+    json: bool = False
+    """Print JSON instead of text: sizes in bytes."""
+
+
 Command = (
     Annotated[Pretrain, tyro.conf.subcommand("pretrain")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
@@ -115,6 +134,8 @@ Command = (
     | Annotated[Views, tyro.conf.subcommand("views")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Runs, tyro.conf.subcommand("runs")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )
 
 
@@ -135,6 +156,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _end(str(error), 2)
     except KeyboardInterrupt:
         _end("Stopped.", 130)
+    except OSError as error:  # what lies outside: a full disk, a file without permission
+        _end(f"{error.filename or 'Failed'}: {error.strerror or error}; mend that first.", 1)
 
 
 def _run(command: object) -> None:
@@ -161,6 +184,22 @@ def _run(command: object) -> None:
         from ownlatent.demo import demo
 
         print(demo(**vars(command)))
+    elif isinstance(command, Runs):
+        from ownlatent.training.runs import listing, runs
+
+        found = runs(command.folder)
+        if command.json:
+            print(json.dumps([run.as_dict() for run in found], indent=2))
+        else:
+            print(listing(found) if found else f"There are no runs in {command.folder} yet.")
+    elif isinstance(command, Doctor):
+        from ownlatent.doctor import advice, examine, page
+
+        facts = examine()
+        if command.json:
+            print(json.dumps(facts.as_dict() | {"advice": advice(facts)}, indent=2))
+        else:
+            print(page(facts))
 
 
 def _train(command: Pretrain | Resume) -> None:

@@ -1,12 +1,15 @@
-"""What a person may choose about a pretraining run. Light to import: the command line reads it."""
+"""What a person may choose about a pretraining run, and what that comes to.
 
-from dataclasses import dataclass
+Light to import: the command line reads it.
+"""
+
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional
 
-METHOD_NAMES = ("byol",)
+from ownlatent.checks import SEED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,3 +89,59 @@ class Pretrain:
     """Optimizer steps between checkpoints, besides the minutes. [none]"""
     keep: int = 2
     """Checkpoints kept, the newest ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The run, with nothing left open. It is stored with the run."""
+
+    size: int
+    views: str
+    batch_size: int
+    accumulate: int
+    total_steps: int
+    steps_per_epoch: int
+    warmup_steps: int
+    optimizer: str
+    lr: float
+    """Peak learning rate."""
+    weight_decay: float
+    tau: float
+    hidden: int
+    dim: int
+    precision: str
+    compile: bool
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+BOUNDS = {
+    "size": (8, 4096),
+    "epochs": (1, 10**9),
+    "steps": (1, 10**9),
+    "batch_size": (2, 2**20),
+    "accumulate": (1, 2**20),
+    "base_lr": (0, 1e30),
+    "weight_decay": (0, 1e30),
+    "warmup_epochs": (0, 1e9),
+    "tau": (0, 1),
+    "hidden": (1, 2**14),
+    "dim": (2, 2**14),
+    "drop_path": (0, 1),
+    "seed": SEED,
+    "canvas": (8, 2**14),
+    "workers": (1, 1024),
+    "log_every": (1, 10**6),
+    "checkpoint_minutes": (0, 1e9),
+    "checkpoint_steps": (1, 10**9),
+    "keep": (1, 10**6),
+    # of a plan only
+    "total_steps": (1, 10**18),
+    "steps_per_epoch": (1, 10**18),
+    "warmup_steps": (0, 10**18),
+    "lr": (0, 1e35),
+}
+"""The least and the most of each number above: beyond them it is a slip of the hand."""

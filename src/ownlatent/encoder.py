@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ownlatent.checks import damaged, read_json, require_options, require_within, with_tuples
 from ownlatent.errors import UsageError
 from ownlatent.networks import backbone
 from ownlatent.views.geometry import resampling
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Images = Tensor | Image | Sequence[Tensor | Image]
 
 _FORMAT = 1
+_BOUNDS = {"channels": (1, 16), "size": (1, 4096), "crop": (0.01, 1)}
 
 
 @dataclass(frozen=True)
@@ -176,27 +177,23 @@ class EncoderFolder:
         """
         for folder in (Path(path) / "encoder", Path(path)):
             if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+                config = read_json(folder / "config.json")
+                if config.get("format") != _FORMAT:
+                    raise UsageError(
+                        f"{folder} was written by another version of ownlatent; update it."
+                    )
                 try:
-                    config = json.loads((folder / "config.json").read_text())
-                    if config["format"] != _FORMAT:
-                        raise UsageError(f"{folder} was written by a newer ownlatent; update it.")
-                    return cls(folder, config)
-                except (ValueError, KeyError, TypeError) as error:
-                    raise UsageError(f"{folder}/config.json is damaged; restore it.") from error
+                    _require_settings(config)
+                except (KeyError, TypeError, AttributeError, UsageError) as error:
+                    raise damaged(folder / "config.json", str(error)) from error
+                return cls(folder, config)
         raise UsageError(
             f"There is no encoder in {path}; give a run folder that has finished, or its encoder/."
         )
 
     def blank(self, seed: int | None = None) -> Encoder:
         """The encoder with a fresh random start instead of its weights."""
-        settings = self.config["preprocessing"]
-        preprocessing = Preprocessing(
-            channels=settings["channels"],
-            size=settings["size"],
-            crop=settings["crop"],
-            mean=tuple(settings["mean"]),
-            std=tuple(settings["std"]),
-        )
+        preprocessing = _preprocessing(self.config)
         with torch.random.fork_rng(devices=[]):
             if seed is not None:
                 torch.manual_seed(seed)
@@ -214,9 +211,27 @@ class EncoderFolder:
         file = self.path / f"{network}.safetensors"
         try:
             encoder.backbone.load_state_dict(load_file(file))
-        except (SafetensorError, RuntimeError, OSError) as error:
+        except Exception as error:  # damage is met with errors of many types
             raise UsageError(f"{file} is damaged or not this backbone's; restore it.") from error
         return encoder.eval()
+
+
+def _preprocessing(config: dict[str, Any]) -> Preprocessing:
+    return Preprocessing(**with_tuples(config["preprocessing"]))
+
+
+def _require_settings(config: dict[str, Any]) -> None:
+    """Raises KeyError, TypeError or UsageError where ``config.json`` cannot be an encoder's."""
+    preprocessing = _preprocessing(config)
+    require_options(preprocessing, _BOUNDS)
+    if {len(preprocessing.mean), len(preprocessing.std)} != {preprocessing.channels}:
+        raise TypeError("mean and std must have a number for each channel")
+    networks, size = config["networks"], config["provenance"].get("view_size", 8)
+    if not isinstance(config["backbone"], str) or type(size) is not int:
+        raise TypeError("backbone or view_size is of the wrong type")
+    require_within("view_size", size, *_BOUNDS["size"])
+    if not networks or not all(isinstance(name, str) and name.isidentifier() for name in networks):
+        raise TypeError(f"networks cannot be {networks!r}")
 
 
 def load_encoder(path: str | Path, *, network: str | None = None) -> Encoder:

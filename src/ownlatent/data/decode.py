@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torchvision.io import decode_jpeg, decode_png
 
 from ownlatent.data.pixels import Header, Pixels
 
@@ -125,6 +124,8 @@ def _layout(image: Image.Image) -> str:
 
 
 def _decode_jpeg(data: bytes) -> Pixels:
+    from torchvision.io import decode_jpeg  # slow to import, and not always needed
+
     encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
     try:
         pixels: Pixels = decode_jpeg(encoded, apply_exif_orientation=True).numpy()
@@ -134,6 +135,8 @@ def _decode_jpeg(data: bytes) -> Pixels:
 
 
 def _decode_deep_png(data: bytes) -> Pixels:
+    from torchvision.io import decode_png
+
     encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
     pixels: Pixels = decode_png(encoded, apply_exif_orientation=True).numpy()
     return _over_white(pixels) if pixels.shape[0] in (2, 4) else pixels

@@ -12,6 +12,7 @@ from ownlatent.data.source import Source
 from ownlatent.errors import UsageError
 
 Data: TypeAlias = str | Path | np.ndarray[Any, Any] | Tensor
+MOST_CLASSES = 100_000
 _KINDS = "a folder of images, a .npy or .npz file, or a Parquet file or a folder of them"
 
 
@@ -32,8 +33,15 @@ def open_source(data: Data, *, labelled: bool = False) -> Source:
     """
     if isinstance(data, str | Path):
         source = _open_path(Path(data).expanduser(), labelled)
-    else:
+    elif isinstance(data, np.ndarray | Tensor):
         source = open_array(data)
+    else:
+        raise UsageError(f"Data cannot be a {type(data).__name__}: give an array, {_KINDS}")
+    if source.labels is not None and int(source.labels.max()) >= MOST_CLASSES:
+        raise UsageError(
+            f"the labels in {source.name} reach {int(source.labels.max())}: number the classes "
+            f"0, 1, 2, ... and below {MOST_CLASSES:,}"
+        )
     if labelled:
         check_labels(source.name, source.labels)
     return source
@@ -59,9 +67,13 @@ def check_labels(name: str, labels: Tensor | None) -> None:
 
 
 def _open_path(path: Path, labelled: bool) -> Source:
-    if path.is_dir():
-        return _open_folder(path, labelled)
-    if not path.exists():
+    try:
+        if path.is_dir():
+            return _open_folder(path, labelled)
+        there = path.exists()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}): give {_KINDS}") from error
+    if not there:
         raise UsageError(f"{path} does not exist: give {_KINDS}")
     suffix = path.suffix.lower()
     if suffix in (".npy", ".npz"):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ownlatent.card import write_card
+from ownlatent.checks import SEED, require_within
 from ownlatent.data import Canvases, Data, as_canvases, overlap
 from ownlatent.encoder import EncoderFolder
 from ownlatent.errors import UsageError
@@ -74,6 +75,9 @@ def evaluate(
     unknown = [p for p in protocols if p not in PROTOCOLS]
     if unknown or not protocols:
         raise UsageError(f"Choose protocols among {', '.join(PROTOCOLS)}; got {list(protocols)}.")
+    require_within("limit", limit, 1, 10**9)
+    require_within("seed", seed, *SEED)
+    _require_device(device)
     folder = EncoderFolder.find(run)
     encoder = folder.load(network).to(device)
     size = encoder.preprocessing.size
@@ -122,6 +126,17 @@ def evaluate(
     return report
 
 
+def _require_device(name: str) -> None:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device must be cpu or cuda; got {name!r}.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"There is no GPU {name!r} here; take --device cpu, or check the driver.")
+
+
 def _measure(
     train: Tensor, test: Tensor, split: Split, protocols: Sequence[str], seed: int
 ) -> list[tuple[str, Accuracy]]:
@@ -158,6 +173,11 @@ def _split(
     rows = torch.arange(len(train))
     if test is not None:
         other = as_canvases(test, view_size=size, labelled=True)
+        if not bool(torch.isin(other.labels, train.labels).any()):  # type: ignore[arg-type]
+            raise UsageError(
+                "The test data have no class in common with the training data; number the classes "
+                "alike."
+            )
         if train.classes and other.classes and train.classes != other.classes:
             raise UsageError(
                 "The training and the test data have different classes; name their class folders "

@@ -1,7 +1,32 @@
 """Results as a table for the terminal."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from ownlatent.checks import damaged, read_json
+from ownlatent.columns import columns
+
+_TEXTS = ("features", "protocol")
+_NUMBERS = ("accuracy", "low", "high", "n_train", "n_test")
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """The results in an ``evaluation.json``.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    results: Any = read_json(path).get("results")
+    try:
+        for row in results:
+            if not all(type(row[name]) in (int, float) for name in _NUMBERS):
+                raise TypeError("numbers are missing")
+            if not all(isinstance(row[name], str) for name in _TEXTS):
+                raise TypeError("names are missing")
+    except (KeyError, TypeError) as error:
+        raise damaged(path, str(error)) from error
+    return list(results)
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
@@ -18,6 +43,4 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
                 f"{result['n_test']:,}",
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+    return columns(rows)

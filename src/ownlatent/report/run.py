@@ -1,6 +1,5 @@
 """The report of one run, or of several side by side, from what the runs left on disk."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ownlatent.checks import read_json
 from ownlatent.data import Canvases, Data, as_canvases
 from ownlatent.encoder import Encoder, EncoderFolder
 from ownlatent.errors import UsageError
 from ownlatent.evaluation import embed, nearest
+from ownlatent.evaluation.table import read_results
 from ownlatent.report.map import Map, thumbnails
 from ownlatent.report.page import Report, write_comparison, write_report
 from ownlatent.report.pictures import Picture, draw_views, picture
+from ownlatent.training.folder import RunFolder
 from ownlatent.views import Views
 
 _QUERIES, _NEIGHBOURS = 10, 6
@@ -54,6 +56,8 @@ def report(
     plan = run.config["plan"]
     bank = as_canvases(run.trained_on() if data is None else data, view_size=plan["size"])
     queries = bank if test is None else as_canvases(test, view_size=plan["size"])
+    if len(bank) < 2:
+        raise UsageError("One image has no neighbours; give --data at least two.")
     views = Views(plan["views"], plan["size"], reference=run.config["asked"]["reference"])
     seed = run.config["asked"]["seed"]
     encoder = run.encoder.load()
@@ -80,14 +84,16 @@ class _Finished:
         encoder = EncoderFolder.find(path)
         if not (path / "log.jsonl").is_file():
             raise UsageError(f"{path} is not a run folder: it has no log.jsonl.")
-        lines = (path / "log.jsonl").read_text().splitlines()
+        measured, judged = path / "evaluation.json", path / "verdict.json"
+        if measured.is_file():
+            read_results(measured)
         return cls(
             path=path,
             encoder=encoder,
-            config=json.loads((path / "config.json").read_text()),
-            log=[json.loads(line) for line in lines],
-            evaluation=_optional(path / "evaluation.json") or {},
-            verdict=_optional(path / "verdict.json"),
+            config=RunFolder(path).config(),
+            log=RunFolder(path).log(),
+            evaluation=read_json(measured) if measured.is_file() else {},
+            verdict=read_json(judged) if judged.is_file() else None,
         )
 
     def trained_on(self) -> Path:
@@ -140,13 +146,6 @@ def _names(runs: list[_Finished]) -> list[str]:
         if len(set(names)) == len(names):
             break
     return names
-
-
-def _optional(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content
 
 
 def _headline(results: list[dict[str, Any]], config: dict[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from ownlatent.checks import require_within
+from ownlatent.config import BOUNDS
 from ownlatent.data import Data, decode_canvases, open_source
 from ownlatent.errors import UsageError
 from ownlatent.report.pictures import draw_views
@@ -25,8 +27,10 @@ def draw_sheet(
     Raises:
         UsageError: the data cannot be read, or there is nothing to draw.
     """
-    if images < 1 or draws < 1:
-        raise UsageError("Take at least one image and one draw.")
+    require_within("images", images, 1, 1000)
+    require_within("draws", draws, 1, 1000)
+    require_within("size", size, *BOUNDS["size"])
+    require_within("seed", seed, *BOUNDS["seed"])
     source = open_source(data)
     canvases = decode_canvases(source, view_size=size or 224)
     largest = int(canvases.sizes.max())
@@ -34,4 +38,9 @@ def draw_sheet(
     made = Views(views or default_views(size), size, reference=reference)
     originals, drawn = draw_views(canvases, made, images=images, draws=draws, seed=seed)
     captions = ("original", *(f"view {number + 1}" for number in range(len(made.recipes))))
-    return contact_sheet(originals, drawn, out, captions=captions)
+    try:
+        return contact_sheet(originals, drawn, out, captions=captions)
+    except OSError as error:
+        raise UsageError(
+            f"{out} cannot be written ({error.strerror}); choose another --out."
+        ) from error

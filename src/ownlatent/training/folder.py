@@ -3,13 +3,36 @@
 import fcntl
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from ownlatent.checks import damaged, read_json, require_options, require_within, with_tuples
+from ownlatent.config import BOUNDS, Plan, Pretrain
 from ownlatent.errors import UsageError
 
 STATES = ("running", "finished", "stopped", "collapsed", "diverged", "failed")
+
+
+_NEEDED = (
+    ("data", "images", int),
+    ("data", "fingerprint", str),
+    ("machine", "device", str),
+    ("machine", "threads", int),
+    ("versions", "torch", str),
+)
+
+
+def stored_options(config: dict[str, Any], path: Path) -> Pretrain:
+    """What the person of a stored run asked for, with the run's folder as it is called now."""
+    known = {field.name for field in fields(Pretrain)}
+    return Pretrain(**{k: v for k, v in config["asked"].items() if k in known} | {"out": path})
+
+
+def stored_plan(config: dict[str, Any]) -> Plan:
+    """What that came to."""
+    return Plan(**with_tuples(config["plan"]))
 
 
 class RunFolder:
@@ -24,8 +47,11 @@ class RunFolder:
 
     def __enter__(self) -> "RunFolder":
         """Raises UsageError where another process is at work here."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = (self.path / ".lock").open("a+")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("a+")
+        except OSError as error:
+            raise self._unwritable(error.strerror) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -54,18 +80,28 @@ class RunFolder:
 
     def refuse_if_taken(self) -> None:
         """Raises UsageError where the folder cannot be a new run's."""
-        if not self.path.exists():
+        try:
+            empty = not self.path.exists() or not any(self.path.iterdir())
+        except OSError as error:
+            raise self._unwritable(error.strerror) from error
+        if empty:
+            above = next(
+                each for each in (self.path, *self.path.absolute().parents) if each.exists()
+            )
+            if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+                raise self._unwritable(f"{above} is not a folder that can be written to")
             return
         if self.busy():
             raise UsageError(f"{self.path} is in use by a run; choose another --out.")
-        if self.path.is_dir() and not any(self.path.iterdir()):
-            return
         if (self.path / "config.json").is_file() and self.state()["state"] != "finished":
             raise UsageError(
                 f"{self.path} holds an unfinished run; go on with it by `ownlatent resume "
                 f"{self.path}`, or choose another --out."
             )
         raise UsageError(f"{self.path} already holds something; choose another --out or remove it.")
+
+    def _unwritable(self, why: str | None) -> UsageError:
+        return UsageError(f"{self.path} cannot be a run's folder ({why}); choose another --out.")
 
     def busy(self) -> bool:
         """Whether a process is at work here now."""
@@ -84,13 +120,19 @@ class RunFolder:
         Raises:
             UsageError: there is none, or it is damaged.
         """
+        path = self.path / "config.json"
+        if not path.is_file():
+            raise UsageError(f"{self.path} is not a run folder: it has no config.json.")
+        config = read_json(path)
         try:
-            config: dict[str, Any] = json.loads((self.path / "config.json").read_text())
-            _ = config["asked"], config["plan"], config["data"], config["machine"]
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise UsageError(f"{self.path} is not a run folder: it has no config.json.") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{self.path}/config.json is damaged; restore it.") from error
+            require_options(stored_options(config, self.path), BOUNDS)
+            require_options(stored_plan(config), BOUNDS)
+            for group, name, kind in _NEEDED:
+                if not isinstance(config[group][name], kind):
+                    raise TypeError(f"{name} of {group} is {config[group][name]!r}")
+            require_within("threads", config["machine"]["threads"], 1, 1024)
+        except (KeyError, TypeError, AttributeError, UsageError) as error:
+            raise damaged(path, str(error)) from error
         return config
 
     def write_config(self, config: dict[str, Any]) -> None:
@@ -100,9 +142,11 @@ class RunFolder:
         """``{"state", "message"}``; a run that says "running" while no process is at work was
         killed."""
         try:
-            state: dict[str, Any] = json.loads((self.path / "state.json").read_text())
-            word = str(state["state"])
-        except (OSError, ValueError, KeyError, TypeError):
+            state = read_json(self.path / "state.json")
+        except UsageError:
+            state = {}
+        word = state.get("state")
+        if word not in STATES:
             return {"state": "unknown", "message": ""}
         if word == "running" and not self.busy():
             word = "killed"
@@ -117,15 +161,7 @@ class RunFolder:
             lines = (self.path / "log.jsonl").read_text().splitlines()
         except (OSError, UnicodeDecodeError):
             return []
-        rows = []
-        for line in lines:
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict) and "step" in row:
-                rows.append(row)
-        return rows
+        return [row for row in map(_row, lines) if row]
 
     def cut_log(self, step: int) -> None:
         """Forget the rows after ``step``."""
@@ -140,3 +176,14 @@ class RunFolder:
         fresh = self.path / f"{name}.tmp"
         fresh.write_text(text)
         fresh.replace(self.path / name)
+
+
+def _row(line: str) -> dict[str, Any]:
+    """A row of the log; empty where the line is none."""
+    try:
+        row = json.loads(line)
+        numbers = [type(row[name]) in (int, float) for name in ("loss", "seconds")]
+        whole = type(row["step"]) is int and all(numbers)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return row if whole else {}

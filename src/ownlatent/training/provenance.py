@@ -39,6 +39,12 @@ def processor() -> str:
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
+def cpu_computes_bf16() -> bool:
+    """Whether this CPU multiplies bf16 natively; elsewhere bf16 is emulated, and slow."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, check, bool)() for check in checks)
+
+
 def differences(then: dict[str, Any], device: str, processes: int) -> list[str]:
     """What differs from the machine and versions a run's configuration holds, if anything.
 

@@ -4,52 +4,24 @@ import math
 import os
 import shutil
 import sys
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
-from ownlatent.config import Pretrain
+from ownlatent.config import BOUNDS, Plan, Pretrain
 from ownlatent.data import Canvases
 from ownlatent.errors import UsageError
 from ownlatent.methods.presets import preset
+from ownlatent.training.provenance import cpu_computes_bf16
 from ownlatent.views import default_size, default_views
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """The run, with nothing left open. It is stored with the run."""
-
-    size: int
-    views: str
-    batch_size: int
-    accumulate: int
-    total_steps: int
-    steps_per_epoch: int
-    warmup_steps: int
-    optimizer: str
-    lr: float
-    """Peak learning rate."""
-    weight_decay: float
-    tau: float
-    hidden: int
-    dim: int
-    precision: str
-    compile: bool
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def view_size(config: Pretrain, largest: int) -> int:
     """Side of the views: as asked, or the images' own if they are small, or 224."""
-    if config.size is not None:
-        if config.size < 8:
-            raise UsageError(f"Views of {config.size} pixels are too small; take 8 or more.")
-        return config.size
-    return default_size(largest)
+    size = config.size or default_size(largest)
+    if size < BOUNDS["size"][0]:
+        raise UsageError(f"Views of {size} pixels are too small; take --size 8 or more.")
+    return size
 
 
 def plan(config: Pretrain, canvases: Canvases, size: int, device: torch.device, world: int) -> Plan:
@@ -65,6 +37,9 @@ def plan(config: Pretrain, canvases: Canvases, size: int, device: torch.device, 
         return getattr(recipe, name) if asked is None else asked
 
     images = len(canvases)
+    if bool((canvases.digests == canvases.digests[0]).all()):
+        held = "only one image" if images == 1 else f"{images:,} images that are all the same"
+        raise UsageError(f"The data hold {held}: give images that differ.")
     batch_size = config.batch_size or min(recipe.batch_size, _even(images, config, world))
     if batch_size > images:
         raise UsageError(
@@ -76,15 +51,6 @@ def plan(config: Pretrain, canvases: Canvases, size: int, device: torch.device, 
         raise UsageError("Give --steps or --epochs, not both.")
     steps_per_epoch = images // batch_size
     total = config.steps if config.steps is not None else pick("epochs") * steps_per_epoch
-    counts = {"log_every": config.log_every, "keep": config.keep, "epochs or steps": total}
-    if config.checkpoint_steps is not None:
-        counts["checkpoint_steps"] = config.checkpoint_steps
-    for name, value in counts.items():
-        if value < 1:
-            raise UsageError(f"{name} must be at least 1; got {value}.")
-    tau = pick("tau")
-    if not 0 <= tau <= 1:
-        raise UsageError(f"tau must lie between 0 and 1; got {tau}.")
     mean, std = canvases.channel_statistics()
     return Plan(
         size=size,
@@ -98,7 +64,7 @@ def plan(config: Pretrain, canvases: Canvases, size: int, device: torch.device, 
         optimizer=pick("optimizer"),
         lr=pick("base_lr") * batch_size / 256,
         weight_decay=pick("weight_decay"),
-        tau=tau,
+        tau=pick("tau"),
         hidden=pick("hidden"),
         dim=pick("dim"),
         precision=_precision(config.precision, device),
@@ -111,8 +77,6 @@ def plan(config: Pretrain, canvases: Canvases, size: int, device: torch.device, 
 def require_share(batch_size: int, accumulate: int, world: int) -> None:
     """Raises UsageError where a batch cannot be cut evenly into parts that batch norm can use."""
     share = accumulate * world
-    if accumulate < 1:
-        raise UsageError(f"accumulate must be at least 1; got {accumulate}.")
     if batch_size < 2 * share or batch_size % share:
         raise UsageError(
             f"A batch of {batch_size} cannot be cut into {accumulate} micro-batches on {world} "
@@ -133,12 +97,6 @@ def _precision(asked: str, device: torch.device) -> str:
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return "bf16" if cpu_computes_bf16() else "fp32"
-
-
-def cpu_computes_bf16() -> bool:
-    """Whether this CPU multiplies bf16 natively; elsewhere bf16 is emulated, and slow."""
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, check, bool)() for check in checks)
 
 
 def _compile(asked: str, device: torch.device, world: int) -> bool:

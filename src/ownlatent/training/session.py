@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.optim import Optimizer
 
-from ownlatent.config import Pretrain
+from ownlatent.config import Plan, Pretrain
 from ownlatent.data import Canvases, Data, Source, Unreadable, decode_canvases, open_source
 from ownlatent.encoder import Encoder, Preprocessing
 from ownlatent.methods import METHODS, Method
@@ -19,7 +19,7 @@ from ownlatent.training import fabric as devices
 from ownlatent.training.batches import Batches
 from ownlatent.training.progress import decoding
 from ownlatent.training.provenance import versions
-from ownlatent.training.resolve import Plan, plan, view_size
+from ownlatent.training.resolve import plan, view_size
 from ownlatent.views import SMALL, Views
 
 

@@ -4,30 +4,33 @@ import contextlib
 import errno
 import sys
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ownlatent.card import write_card
-from ownlatent.config import Pretrain
+from ownlatent.checks import require_options
+from ownlatent.config import BOUNDS, Pretrain
 from ownlatent.data import Canvases, Data
 from ownlatent.encoder import Encoder, EncoderFolder, load_encoder
 from ownlatent.errors import UsageError
 from ownlatent.training import fabric as devices
 from ownlatent.training.checkpoint import Checkpoints, DamagedCheckpoint, require_room
 from ownlatent.training.clock import Clock
-from ownlatent.training.folder import RunFolder
+from ownlatent.training.folder import RunFolder, stored_options, stored_plan
 from ownlatent.training.interrupt import Interrupt, Stopped
 from ownlatent.training.keeper import Keeper
 from ownlatent.training.log import Log
 from ownlatent.training.loop import train
 from ownlatent.training.observer import Diverged, Observer
 from ownlatent.training.provenance import differences, machine, versions
-from ownlatent.training.resolve import Plan, require_share
+from ownlatent.training.resolve import require_share
 from ownlatent.training.session import Session, canvases_for, prepare
 from ownlatent.training.verdict import Collapsed
+
+_ALLOCATION = "can't allocate memory"  # torch has no type of error for it on a CPU
 
 
 class RunFailed(RuntimeError):
@@ -74,10 +77,13 @@ def pretrain(data: Data | Canvases, *, out: str | Path, **options: Any) -> Run:
         Stopped: Ctrl-C or SIGTERM; a checkpoint has been saved.
         RunFailed: the disk is full, say; the last checkpoint is untouched.
     """
+    if data is None:
+        raise UsageError("There are no data: give a folder of images, a file or an array.")
     if isinstance(data, str | Path):
         name = str(data)
     else:
-        name = f"array {list((data.pixels if isinstance(data, Canvases) else data).shape)}"
+        pixels = data.pixels if isinstance(data, Canvases) else data
+        name = f"array {list(getattr(pixels, 'shape', []))}"
     known = Pretrain.__dataclass_fields__
     for option in options:
         if option not in known:
@@ -87,6 +93,7 @@ def pretrain(data: Data | Canvases, *, out: str | Path, **options: Any) -> Run:
 
 def run(config: Pretrain, data: Data | Canvases | None = None) -> Run:
     """Pretrain as the configuration says; ``data`` stands in for its path."""
+    require_options(config, BOUNDS)
     folder = RunFolder(config.out)
     folder.refuse_if_taken()
     session = prepare(config, canvases_for(config, data))
@@ -120,7 +127,7 @@ def resume(
     stored = place.config()
     if place.busy():
         raise UsageError(f"{place.path} is in use by a running process; wait for it or stop it.")
-    config, settled = _asked(stored, place.path), _settled(stored, place.path)
+    config, settled = stored_options(stored, place.path), stored_plan(stored)
     checkpoints = Checkpoints(place.path / "checkpoints", config.keep)
     step, state = _newest(checkpoints)
     if step >= settled.total_steps:
@@ -130,9 +137,11 @@ def resume(
             f"{place.path} was made from an array in memory; give it again: "
             f'ol.resume("{place.path}", data=array).'
         )
+    if data is None and not Path(config.data).exists():
+        raise UsageError(f"{config.data} is gone: say where its images are now by --data.")
     require_share(settled.batch_size, settled.accumulate, devices.processes())
     if devices.device(config.accelerator).type == "cpu" and devices.processes() == 1:
-        torch.set_num_threads(stored["machine"].get("threads", torch.get_num_threads()))
+        torch.set_num_threads(stored["machine"]["threads"])
     canvases = canvases_for(config, data)
     if canvases.fingerprint != stored["data"]["fingerprint"] and not changed_data:
         raise UsageError(
@@ -178,10 +187,12 @@ def _at_work(
             folder.write_state("collapsed", str(collapse))
             _write_encoder(session, folder)
             raise
-        except OSError as error:
+        except Exception as error:
             message = _failure(error, session, folder)
             with contextlib.suppress(OSError):  # a full disk has no room for the reason either
-                folder.write_state("failed", message)
+                folder.write_state("failed", message or str(error))
+            if message is None:
+                raise
             raise RunFailed(message) from error
         folder.write_state("finished")
     return Run(folder.path)
@@ -199,14 +210,26 @@ def _train(session: Session, folder: RunFolder, start: int, state: dict[str, Any
         if state is None:
             observer.verdict.begin()
         else:
-            session.load_state_dict(state)
-            observer.load_state_dict(state["observer"])
+            _restore(session, observer, state)
         keeper = Keeper(session, observer, checkpoints, interrupt)
         train(session, observer, keeper, clock, start)
     if session.first:
         _write_encoder(session, folder)
         shares = {k: v / clock.total for k, v in clock.seconds.items()}
         folder.write("timing.json", {"seconds": time.perf_counter() - began, "shares": shares})
+
+
+def _restore(session: Session, observer: Observer, state: dict[str, Any]) -> None:
+    try:
+        session.load_state_dict(state)
+        observer.load_state_dict(state["observer"])
+    # What does not fit is met with errors of many types.
+    except Exception as error:
+        why = " ".join(str(error).split()[:20])
+        raise UsageError(
+            f"The checkpoint in {session.config.out} is not of the run that its config.json tells "
+            f"of ({why}); restore that file."
+        ) from error
 
 
 def _write_encoder(session: Session, folder: RunFolder) -> None:
@@ -225,28 +248,6 @@ def _newest(checkpoints: Checkpoints) -> tuple[int, dict[str, Any] | None]:
     if damaged is not None:
         raise UsageError(f"No checkpoint loads: {damaged}; restore it, or start a new run.")
     return 0, None
-
-
-def _asked(stored: dict[str, Any], path: Path) -> Pretrain:
-    """What the run's person asked for, with the folder as it is called now."""
-    known = {field.name for field in fields(Pretrain)}
-    asked = {k: v for k, v in stored["asked"].items() if k in known}
-    if asked.get("init") is not None:
-        asked["init"] = Path(asked["init"])
-    try:
-        return replace(Pretrain(**asked), out=path)
-    except TypeError as error:
-        raise UsageError(f"{path}/config.json is damaged ({error}); restore it.") from error
-
-
-def _settled(stored: dict[str, Any], path: Path) -> Plan:
-    values: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in stored["plan"].items()
-    }
-    try:
-        return Plan(**values)
-    except TypeError as error:
-        raise UsageError(f"{path}/config.json is damaged ({error}); restore it.") from error
 
 
 def _description(session: Session) -> dict[str, Any]:
@@ -308,14 +309,21 @@ def _keep_for_replay(session: Session, folder: RunFolder, step: int) -> None:
     folder.write("diverged.json", {"step": step, "seed": session.config.seed, "images": images})
 
 
-def _failure(error: OSError, session: Session, folder: RunFolder) -> str:
+def _failure(error: Exception, session: Session, folder: RunFolder) -> str | None:
+    """What a person can do about it, if it came from outside."""
     steps = Checkpoints(folder.path / "checkpoints").steps()
     kept = f"the checkpoint of step {steps[-1]:,} is untouched" if steps else "nothing was lost"
-    if error.errno == errno.ENOSPC:
-        reason, remedy = "The disk is full", "free some space"
-    else:
-        reason, remedy = f"{error.strerror or error}", "mend that"
-    return f"{reason}; {kept}: {remedy} and go on with: ownlatent resume {session.config.out}"
+    again = f"ownlatent resume {session.config.out}"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"The disk is full; {kept}: free some space and go on with: {again}"
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}; {kept}: mend that and go on with: {again}"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or _ALLOCATION in str(error):
+        return (
+            f"The memory is full; {kept}: make room and go on with: {again}; or begin anew with a "
+            "smaller --batch-size or a larger --accumulate."
+        )
+    return None
 
 
 def _tell(line: str) -> None:
