@@ -21,6 +21,8 @@ IMAGES = 256
 """Images of the probe batch: those of the data, evenly spread."""
 EVERY = 100
 """Optimizer steps between checks, at the log rows nearest to them."""
+MOST_CHECKS = 1000
+"""Checks remembered; beyond that every second one is forgotten."""
 SPREAD = 0.25
 """Collapsed below this share of the untrained network's spread (feature std)."""
 EMBEDDING_RANK, FEATURE_RANK = 0.04, 0.1
@@ -194,6 +196,8 @@ class Verdict:
             {"step": step, "verdict": verdict, "why": why}
             | {name: asdict(spread) for name, spread in now.items()}
         )
+        if len(self._checks) > MOST_CHECKS:  # a long run's history is thinned, its ends kept
+            del self._checks[1:-2:2]
         for name, output in zip(names, first, strict=True):
             values = spectrum(output.float())[:_SPECTRUM].tolist()
             self._spectra.setdefault(name, {"untrained": values})["now"] = values
