@@ -146,6 +146,7 @@ def test_a_disk_that_really_is_full(
         patch.setattr(Keeper, "after", filling)
         fails_full(["pretrain", str(data), "--out", str(out), *OPTIONS], capsys)
     assert RunFolder(out).state()["state"] in ("failed", "killed")
+    fails_full(["resume", str(out)], capsys)  # too early
     other.unlink()
     goes_on(out, whole)
 

@@ -1,5 +1,6 @@
 """A run's folder: who is at work in it, what was asked, and how it ended."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -13,8 +14,6 @@ from ownlatent.config import BOUNDS, Plan, Pretrain
 from ownlatent.errors import UsageError
 
 STATES = ("running", "finished", "stopped", "collapsed", "diverged", "failed")
-
-
 _NEEDED = (
     ("data", "images", int),
     ("data", "fingerprint", str),
@@ -61,9 +60,9 @@ class RunFolder:
             raise UsageError(
                 f"{self.path} is in use by {holder}; wait for it, or choose another --out."
             ) from error
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}")
-        lock.flush()
+        with contextlib.suppress(OSError):  # on a full disk there is no name, but the lock holds
+            lock.truncate(0)
+            os.write(lock.fileno(), f"process {os.getpid()}".encode())
         self._lock = lock
         return self
 

@@ -168,12 +168,12 @@ def _at_work(
         _train(session, folder, start, state)
         return Run(folder.path)
     with folder:
-        if state is None:
-            folder.write_config(_description(session))
-        folder.cut_log(start)
-        folder.write_state("running")
-        session.fabric.barrier()
         try:
+            if state is None:
+                folder.write_config(_description(session))
+            folder.cut_log(start)
+            folder.write_state("running")
+            session.fabric.barrier()
             _train(session, folder, start, state)
         except Stopped as stop:
             folder.write_state("stopped", str(stop))
