@@ -154,6 +154,8 @@ PRETRAIN = [
     Case("uneven", npy, "images.npy --accumulate 3", "take a multiple of 3 from 6"),
     Case("steps, epochs", npy, "images.npy --epochs 2", "Give --steps or --epochs, not both"),
     Case("no drop-path", npy, "images.npy --drop-path 0.1", "leave --drop-path out"),
+    # torch fails to shrink three channels to one pixel
+    Case("canvas", npy, "images.npy --canvas 1", "canvas must be at least 8"),
     Case("no GPU", npy, "images.npy --accelerator cuda", "take --accelerator cpu"),
     Case("no weights", npy, "images.npy --init w.pth", "no weights at w.pth; give a .safete"),
     Case("text", lambda: [npy(), text("w.pth")], "images.npy --init w.pth", "of tensors only"),
