@@ -29,8 +29,8 @@ format: .venv/.installed  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench-views: .venv/.benchmark  ## compare the views with lightly's on this machine
-	$(BIN)/python benchmarks/views.py $(ARGS)
+bench-views: .venv-benchmark/.installed  ## compare the views with lightly's on this machine
+	.venv-benchmark/bin/python benchmarks/views.py $(ARGS)
 
 setup: .venv/.installed  ## only build the environment
 
@@ -40,7 +40,7 @@ lock: | $(UV)  ## rewrite requirements.lock (ARGS=--upgrade for newer versions)
 		--output-file requirements.lock pyproject.toml
 
 clean:  ## remove the environments and caches; runs/ stays
-	rm -rf .venv .venv-uv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-uv .venv-benchmark .mypy_cache .pytest_cache .ruff_cache
 	find src tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 .venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
@@ -48,8 +48,12 @@ clean:  ## remove the environments and caches; runs/ stays
 	$(INSTALL) --no-deps --editable .
 	@touch $@
 
-.venv/.benchmark: .venv/.installed
-	$(INSTALL) --constraint requirements.lock --editable '.[benchmark]'
+# An environment of their own: what the peers bring must not change what is tested.
+.venv-benchmark/.installed: requirements.lock pyproject.toml | $(UV)
+	rm -rf .venv-benchmark
+	$(UV) venv --quiet --python "$(or $(PYTHON),3.11)" .venv-benchmark
+	$(UV) pip install --quiet --python .venv-benchmark/bin/python --constraint requirements.lock \
+		--editable '.[benchmark]'
 	@touch $@
 
 .venv/bin/python: | $(UV)

@@ -1,9 +1,10 @@
 """Does a long run's memory grow? A tiny run for many minutes, its memory sampled all along.
 
 Run: python benchmarks/soak.py --minutes 30
-After a warm-up of two minutes and three checkpoints (caches fill, allocators settle; on a busy machine
-two minutes are not three checkpoints) the resident memory is sampled every ten seconds. Exit code 1 where the last minute's mean is more than 1 % above the first's. The result
-goes to benchmarks/results/soak.md.
+After a warm-up of two minutes and three checkpoints (caches fill, allocators settle; on a busy
+machine two minutes are not three checkpoints) the resident memory is sampled every ten seconds.
+Exit code 1 where the last minute's mean is more than 1 % above the first's. The result goes to
+benchmarks/results/soak.md.
 """
 
 import argparse
