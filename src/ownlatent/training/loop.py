@@ -1,37 +1,33 @@
 """The loop: one image's walk from canvas to a better encoder."""
 
+import hashlib
+
 import torch
 
-from ownlatent.philox import words
 from ownlatent.schedules import ema_rate, warmup_cosine
 from ownlatent.training.clock import Clock
+from ownlatent.training.feed import Feed
 from ownlatent.training.keeper import Keeper
 from ownlatent.training.observer import Observer
 from ownlatent.training.session import Session
-
-_STREAM = 1 << 14  # apart from the streams of views and order
 
 
 def train(run: Session, observer: Observer, keeper: Keeper, clock: Clock, start: int = 0) -> None:
     """Take every step of the plan from ``start`` on."""
     fabric, plan, canvases = run.fabric, run.plan, run.canvases
     device, total, seed = fabric.device, plan.total_steps, run.config.seed
+    feed = Feed(run, clock)
     clock.restart()
     for step in range(start, total):
         reseed(seed, step, fabric.global_rank)
         lr = warmup_cosine(step, total, plan.warmup_steps, plan.lr)
         for group in run.optimizer.param_groups:
             group["lr"] = lr
-        epoch = torch.tensor(run.batches.epoch(step), device=device)
         loss = torch.zeros((), device=device)
-        for number, rows in enumerate(run.batches.rows(step), start=1):
-            pixels, sizes, ids = canvases.batch(rows, device)
-            clock.lap("data")
-            pair = run.views(pixels, ids, epoch, seed, sizes)
-            pair = [view.contiguous(memory_format=torch.channels_last) for view in pair]
-            clock.lap("views")
+        clock.lap("setting")
+        for number, (rows, views) in enumerate(feed(step), start=1):  # noqa: B007 (used below)
             with fabric.no_backward_sync(run.trained, enabled=number < plan.accumulate):
-                outcome = run.trained(pair)
+                outcome = run.trained(views)
                 clock.lap("forward")
                 # The gradient of a step is the mean of its micro-batches' own gradients.
                 fabric.backward(outcome.loss / plan.accumulate)
@@ -55,7 +51,8 @@ def train(run: Session, observer: Observer, keeper: Keeper, clock: Clock, start:
 def reseed(seed: int, step: int, rank: int) -> None:
     """Make dropout, drop-path and all else that draws from torch's generator a function of the
     step, so that it needs no state either."""
-    key = words(torch.tensor([rank]), seed=seed, epoch=torch.tensor(step), stream=_STREAM, count=2)[
-        0
-    ]
-    torch.manual_seed(int(key[0]) << 31 | int(key[1]) >> 1)
+    key = hashlib.blake2b(f"{seed} {step} {rank}".encode(), digest_size=8).digest()
+    number = int.from_bytes(key, "big", signed=True)
+    torch.default_generator.manual_seed(number)
+    if torch.cuda._initialized:  # torch.manual_seed would note the call stack until it is
+        torch.cuda.manual_seed(number)

@@ -48,8 +48,10 @@ class Observer:
         self._probe: Any = None
         probe = _probe(run)
         if probe is not None:
-            optimizer = torch.optim.AdamW(probe.parameters(), lr=1e-3, weight_decay=0.0, fused=True)
-            self._probe, self._optimizer = run.fabric.setup(probe, optimizer)
+            self._probe = probe.to(run.fabric.device)
+            self._optimizer = torch.optim.AdamW(
+                probe.parameters(), lr=1e-3, weight_decay=0.0, fused=True
+            )
 
     def see(self, step: int, outcome: Outcome, labels: Tensor | None, loss: Tensor) -> None:
         """Take note of one optimizer step; ``loss`` is its mean over micro-batches."""
@@ -57,7 +59,10 @@ class Observer:
         self._losses[slot] = loss.detach()
         if self._probe is not None and labels is not None:
             loss, accuracy = self._probe(outcome.features, labels)
-            self._fabric.backward(loss)
+            torch.autograd.backward(loss)
+            if self._fabric.world_size > 1:
+                for p in self._probe.parameters():
+                    p.grad = self._fabric.all_reduce(p.grad, reduce_op="mean")
             self._optimizer.step()
             self._optimizer.zero_grad()
             self._right[slot] = accuracy

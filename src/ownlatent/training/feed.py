@@ -1,0 +1,54 @@
+"""What a step is fed: the views of its images."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ownlatent.training.clock import Clock
+from ownlatent.training.session import Session
+
+_TOGETHER = 1 << 18
+"""Pixels of a view, over images, up to which the views of several steps are made together."""
+
+
+class Feed:
+    """Rows and views of each micro-batch, step after step.
+
+    A call that makes views takes almost as long for 64 thumbnails as for 256. So those of several
+    small steps are made at once, which changes no bit of them: a view is a function of its image
+    and the epoch. Steps of different epochs, and compiled views, which have one size, stay apart.
+
+    Args:
+        run: its batches, canvases and views.
+        clock: counts the time as "data" and "views".
+    """
+
+    def __init__(self, run: Session, clock: Clock) -> None:
+        self._run, self._clock = run, clock
+        images = run.plan.batch_size // run.fabric.world_size
+        self._steps = 1 if run.plan.compile else max(1, _TOGETHER // (images * run.plan.size**2))
+        self._ready: dict[int, list[tuple[Tensor, list[Tensor]]]] = {}
+
+    def __call__(self, step: int) -> Iterator[tuple[Tensor, list[Tensor]]]:
+        """For each micro-batch of the step its rows, int64 ``[B]``, and its views, float32
+        ``[B, C, S, S]`` each, channels last."""
+        if step not in self._ready:
+            self._make(step)
+        yield from self._ready.pop(step)
+
+    def _make(self, step: int) -> None:
+        run, device = self._run, self._run.fabric.device
+        epoch = run.batches.epoch(step)
+        last = min(step + self._steps, run.plan.total_steps)
+        steps = [each for each in range(step, last) if run.batches.epoch(each) == epoch]
+        rows = [part for each in steps for part in run.batches.rows(each)]
+        pixels, sizes, ids = run.canvases.batch(torch.cat(rows), device)
+        self._clock.lap("data")
+        views = run.views(pixels, ids, torch.tensor(epoch, device=device), run.config.seed, sizes)
+        views = [view.contiguous(memory_format=torch.channels_last) for view in views]
+        parts = zip(*(view.split(len(rows[0])) for view in views), strict=True)
+        made = [(row, list(pair)) for row, pair in zip(rows, parts, strict=True)]
+        count = run.plan.accumulate
+        self._ready = {each: made[n * count : (n + 1) * count] for n, each in enumerate(steps)}
+        self._clock.lap("views")
