@@ -19,7 +19,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from ownlatent.memory import room
+from ownlatent.memory import keep_freed, room
 from ownlatent.views.bands import CHUNK, Axis, linear_views
 from ownlatent.views.colour import Colour, colours
 from ownlatent.views.draw import Draw, draw
@@ -60,6 +60,7 @@ class Views(nn.Module):
         reference: bool = False,
     ) -> None:
         super().__init__()
+        keep_freed()
         self.recipes = named(recipes) if isinstance(recipes, str) else tuple(recipes)
         self.size = size
         self.reference = reference
