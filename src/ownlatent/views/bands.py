@@ -56,18 +56,21 @@ def linear_views(
         channels * full_height * padded, vertical.before * padded, vertical.after * padded
     )
     view = torch.empty(channels, padded, padded)
-    blocks = view.view(channels, -1, BLOCK, padded)
-    for index, canvas in enumerate(canvases):
+    blocks = view.view(channels, -1, BLOCK, padded).unbind()
+    colours = colour.unbind()
+    # Every operation in this loop hands Python's lock to the other threads: the fewer the better.
+    for index, canvas in enumerate(canvases.unbind()):
         (top, height), (left, width) = vertical.window[index], horizontal.window[index]
         crop = canvas[:, top : top + height, left : left + width]
         if horizontal.flip[index]:
             crop = _mirrored(crop)
         pixels = crop.to(torch.float32).view(channels * height, width)
-        mean = pixels @ horizontal.mean[index, :width]
-        mean = mean.view(channels, height) @ vertical.mean[index, :height]
-        matrix, offset = colour.at(index, mean)
-        flat = pixels.view(channels, -1)
-        torch.addmm(offset[:, None], matrix, flat, out=crops.whole(flat.shape))
+        mean = pixels @ horizontal.mean[index].narrow(0, 0, width)
+        mean = mean.view(channels, height) @ vertical.mean[index].narrow(0, 0, height)
+        matrix, pivot, offset = colours[index]
+        offset = (pivot * mean).sum(1, keepdim=True).add_(offset)
+        area = height * width
+        torch.addmm(offset, matrix, pixels.view(channels, area), out=crops.rows(channels, area))
 
         weights, step, origin = horizontal.windows(index)  # [blocks, BLOCK, taps]
         count, _, taps = weights.shape
@@ -94,8 +97,8 @@ class _Padded:
         self.start = -(-before // _LINE) * _LINE
         self.storage = torch.zeros(self.start + length + after)
 
-    def whole(self, shape: torch.Size) -> Tensor:
-        return self.storage[self.start : self.start + shape.numel()].view(shape)
+    def rows(self, count: int, length: int) -> Tensor:
+        return self.storage.as_strided((count, length), (length, 1), self.start)
 
     def windows(
         self, shape: tuple[int, int, int], stride: tuple[int, int, int], offset: int
@@ -135,21 +138,21 @@ class _Bands:
         weights = cubic((taps + (0.5 - centre)[..., None]) / widen[..., None])
         weights = weights * (taps < last[..., None])
         # A running sum: how far the other images pad the taps with zeros must not change a bit.
-        self.weights = weights / weights.cumsum(-1)[..., -1:]
-        self.taps = taps.minimum(last[..., None] - 1).long()
+        weights = weights / weights.cumsum(-1)[..., -1:]
+        taps = taps.minimum(last[..., None] - 1)
         self.flip: list[bool] = axis.flip.tolist()
         self.window: list[tuple[int, int]] = torch.stack([low, high - low], 1).long().tolist()
 
         # The weights of the mean over the view before blur.
         seen = slice(radius, radius + size)
-        self.mean = torch.zeros(len(low), -(-length // _LINE) * _LINE)
-        self.mean.scatter_add_(1, self.taps[:, seen].flatten(1), self.weights[:, seen].flatten(1))
-        self.mean /= size
+        means = torch.zeros(len(low), -(-length // _LINE) * _LINE)
+        means.scatter_add_(1, taps[:, seen].flatten(1).long(), weights[:, seen].flatten(1))
+        self.mean = (means / size).unbind()
 
         # Block b reads the taps [origin + b step, origin + b step + reach) of the source.
         blurred = axis.sigma > 0
         self.radius: list[int] = torch.where(blurred, radius, 0).tolist()
-        self.blur = _block_blur(axis.sigma, radius)
+        self.blur = _block_blur(axis.sigma, radius)[:, None].expand(-1, count, -1, -1).unbind()
         around = torch.arange(BLOCK + 2 * radius)
         inner = (around >= radius) & (around < radius + BLOCK)
         used = blurred[:, None, None] | inner
@@ -162,22 +165,24 @@ class _Bands:
         self.before = max(0, -int(origin.min()))
         self.after = max(0, int((origin + past[:, -1] + reach).max()))
         self.steps: list[list[int]] = torch.stack([steps[:, 0], origin, reach], 1).long().tolist()
-        self.count = count
+
+        # All matrices at once, as wide whatever the images, for the reason above.
+        most = max(length / size, 1.0)
+        wide = -(-int((len(around) + 6) * most + count) // _LINE) * _LINE
+        place = taps.unfold(1, len(around), BLOCK).mT - (origin[:, None] + past)[..., None, None]
+        weight = weights.unfold(1, len(around), BLOCK).mT * used[..., None]
+        matrix = torch.zeros(*place.shape[:3], wide)
+        matrix.scatter_add_(3, place.long().clamp(0, wide - 1), weight)
+        whole, inner_rows = matrix.unbind(), matrix[:, :, radius : radius + BLOCK].unbind()
+        self.blocks = [whole[i] if blur else inner_rows[i] for i, blur in enumerate(self.radius)]
 
     def windows(self, index: int) -> tuple[Tensor, int, int]:
         """One image's matrix by blocks ``[blocks, BLOCK, reach]``, the step from one block's
         window to the next's, and where the first begins."""
         step, origin, reach = self.steps[index]
-        radius = self.radius[index]
-        rows = slice(self.margin - radius, self.margin + self.padded + radius)
-        length = (self.count - 1) * step + reach
-        whole = torch.zeros(self.padded + 2 * radius, length)
-        whole.scatter_add_(1, self.taps[index, rows] - origin, self.weights[index, rows])
-        blocks = whole.as_strided(
-            (self.count, BLOCK + 2 * radius, reach), (BLOCK * length + step, length, 1)
-        )
-        if radius:
-            blocks = torch.bmm(self.blur[index].expand(self.count, -1, -1), blocks)
+        blocks = self.blocks[index].narrow(2, 0, reach)
+        if self.radius[index]:
+            blocks = torch.bmm(self.blur[index], blocks)
         return blocks, step, origin
 
 

@@ -129,8 +129,9 @@ class Views(nn.Module):
 
         def large(part: slice, drawn: Draw, colour: Colour) -> None:
             views = banded_views(canvases[part], drawn, self.size, colour)
-            for pixels, solarize, view in zip(views, drawn.solarize, out[part], strict=True):
-                self._finish(pixels, solarize if solarize else None, view)
+            inverted, all_inverted = drawn.solarize.tolist(), drawn.solarize.unbind()
+            for number, (pixels, view) in enumerate(zip(views, out[part].unbind(), strict=True)):
+                self._finish(pixels, all_inverted[number] if inverted[number] else None, view)
 
         def some(part: slice) -> None:
             mine = Draw(*(each[part] for each in drawn)), Colour(*(each[part] for each in colour))
