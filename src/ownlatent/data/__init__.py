@@ -4,6 +4,7 @@ from ownlatent.data.build import decode_canvases
 from ownlatent.data.canvases import Canvases, overlap
 from ownlatent.data.fingerprint import sample_id
 from ownlatent.data.opening import Data, open_source
+from ownlatent.data.parts import decode_parts
 from ownlatent.data.ready import as_canvases
 from ownlatent.data.source import Source, Unreadable
 
@@ -14,6 +15,7 @@ __all__ = [
     "Unreadable",
     "as_canvases",
     "decode_canvases",
+    "decode_parts",
     "open_source",
     "overlap",
     "sample_id",

@@ -19,8 +19,8 @@ from ownlatent.training.session import Session
 
 IMAGES = 256
 """Images of the probe batch: those of the data, evenly spread."""
-EVERY = 100
-"""Optimizer steps between checks, at the log rows nearest to them."""
+EVERY, LATER, EARLY = 100, 250, 1000
+"""Optimizer steps between checks: 100, and 250 after the first 1,000; at the next log row each."""
 MOST_CHECKS = 1000
 """Checks remembered; beyond that every second one is forgotten."""
 SPREAD = 0.25
@@ -140,7 +140,9 @@ class Verdict:
     @property
     def due(self) -> int:
         """The step from which the next check is due."""
-        return int(self._checks[-1]["step"]) // EVERY * EVERY + EVERY
+        step = int(self._checks[-1]["step"])
+        gap = EVERY if step < EARLY else LATER
+        return step // gap * gap + gap
 
     def check(self, step: int, loss: float) -> None:
         """Judge the network after ``step`` steps; ``loss`` is the mean of the last ones.
