@@ -1,5 +1,7 @@
 """The views as a whole: against the reference pipeline, and as a function of each image alone."""
 
+import multiprocessing
+
 import pytest
 import torch
 import torchvision.transforms.v2.functional as F
@@ -285,3 +287,18 @@ def test_a_squeezed_canvas_is_cropped_as_the_true_image(scene):
         (expected,) = true(smooth, torch.tensor([5]), epoch, 1)
         (got,) = squeezed(canvas, torch.tensor([5]), epoch, 1, sizes)
         assert (got - expected).abs().mean() * 255 < 0.6
+
+
+def test_views_in_a_forked_process() -> None:
+    """As a DataLoader's workers are: the parent's threads are not there."""
+    canvases = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    views = Views("cifar-byol", 32)
+    ids = torch.arange(4)
+    here = views(canvases, ids, 0, 0)[0]  # makes the pool
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        there = pool.apply_async(_sum_of_views, (views, canvases, ids)).get(timeout=60)
+    assert there == here.double().sum().item()
+
+
+def _sum_of_views(views: Views, canvases: torch.Tensor, ids: torch.Tensor) -> float:
+    return views(canvases, ids, 0, 0)[0].double().sum().item()

@@ -12,6 +12,7 @@ keeps them all.
 """
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -167,6 +168,10 @@ class Views(nn.Module):
 def _pool(threads: int) -> ThreadPoolExecutor:
     # Threads of their own inside each product would only get in each other's way.
     return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+
+
+# A forked process has the pools but not their threads.
+os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def dense_view(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int, colour: Colour) -> Tensor:
