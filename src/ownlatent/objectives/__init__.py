@@ -1,5 +1,25 @@
 """The losses: pure functions of tensors, each with its equation."""
 
+from ownlatent.objectives.barlow_twins import barlow_twins
 from ownlatent.objectives.byol import byol
+from ownlatent.objectives.byol_contrast import byol_contrast
+from ownlatent.objectives.dino import dino
+from ownlatent.objectives.info_nce import info_nce
+from ownlatent.objectives.nt_xent import nt_xent
+from ownlatent.objectives.simsiam import simsiam
+from ownlatent.objectives.sinkhorn import sinkhorn
+from ownlatent.objectives.swav import swav
+from ownlatent.objectives.vicreg import vicreg
 
-__all__ = ["byol"]
+__all__ = [
+    "barlow_twins",
+    "byol",
+    "byol_contrast",
+    "dino",
+    "info_nce",
+    "nt_xent",
+    "simsiam",
+    "sinkhorn",
+    "swav",
+    "vicreg",
+]
