@@ -1,9 +1,10 @@
-"""BYOL's loss against its formula (equation 2) in float64, and METHODS.md §12.6."""
+"""BYOL's loss against its formulas (equation 2, appendix F.6) in float64, and METHODS.md §12.6."""
 
 import numpy as np
 import pytest
 import torch
 
+from ownlatent.errors import UsageError
 from ownlatent.objectives import byol
 
 
@@ -53,3 +54,51 @@ def test_zero_vectors_give_a_finite_loss_and_gradient() -> None:
     q = torch.zeros(4, 8, requires_grad=True)
     byol(q, torch.ones(4, 8)).backward()
     assert q.grad is not None and q.grad.isfinite().all()
+
+
+def standardised(x: np.ndarray, normalise: str) -> np.ndarray:
+    """n_BN and n_LN of appendix F.6, with the usual epsilon beneath the root."""
+    if normalise == "none":
+        return x
+    out = np.empty_like(x)
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            over = x[i] if normalise == "layer" else x[:, j]
+            mean = sum(over) / len(over)
+            variance = sum((v - mean) ** 2 for v in over) / len(over)
+            out[i, j] = (x[i, j] - mean) / np.sqrt(variance + 1e-5) / np.sqrt(x.shape[1])
+    return out
+
+
+@pytest.mark.parametrize("normalise", ["layer", "batch", "none"])
+def test_other_normalisations_are_the_ablations(normalise: str) -> None:
+    generator = np.random.default_rng(1)
+    q, z = 2 + generator.normal(size=(5, 12)), 3 * generator.normal(size=(5, 12))
+    distance = standardised(q, normalise) - standardised(z, normalise)
+    loss = byol(torch.from_numpy(q), torch.from_numpy(z), normalise)  # type: ignore[arg-type]
+    assert loss.item() == pytest.approx(np.mean(np.sum(distance**2, axis=1)), rel=1e-10)
+
+
+@pytest.mark.parametrize("normalise", ["l2", "layer", "batch", "none"])
+def test_every_normalisation_stops_at_the_target_and_is_zero_on_agreement(normalise: str) -> None:
+    torch.manual_seed(0)
+    q = torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
+    z = torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
+    byol(q, z, normalise).backward()  # type: ignore[arg-type]
+    assert z.grad is None
+    fixed = z.detach()
+    assert torch.autograd.gradcheck(lambda x: byol(x, fixed, normalise), (q,))  # type: ignore[arg-type]
+    assert byol(fixed, fixed, normalise).item() == pytest.approx(0, abs=1e-12)  # type: ignore[arg-type]
+    constant = torch.full((4, 6), 0.3)
+    assert byol(constant, constant, normalise).item() == pytest.approx(0, abs=1e-6)  # type: ignore[arg-type]
+
+
+def test_layer_normalised_vectors_have_length_one() -> None:
+    # the scale of the paper's sqrt(d): opposite vectors are at 4, as with l2
+    x = torch.randn(3, 256, generator=torch.Generator().manual_seed(0))
+    assert byol(x, -x, "layer").item() == pytest.approx(4, rel=1e-4)
+
+
+def test_an_unknown_normalisation_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match='"l2", "layer", "batch" or "none"'):
+        byol(torch.ones(2, 3), torch.ones(2, 3), "l1")  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """BYOL's regression of normalised vectors."""
 
+import math
 from typing import Literal
 
 import torch.nn.functional as F
@@ -56,4 +57,4 @@ def _standardised(x: Tensor, normalise: str) -> Tensor:
         standardised = F.batch_norm(x, None, None, training=True)
     else:
         raise UsageError(f'normalise must be "l2", "layer", "batch" or "none"; got {normalise!r}.')
-    return standardised / x.shape[-1] ** 0.5
+    return standardised / math.sqrt(x.shape[-1])

@@ -21,8 +21,8 @@ def vicreg(
     s is the mean squared difference over **all** elements,
     :math:`v(z) = \frac1D \sum_j \max(0, 1 - \sqrt{\mathrm{Var}(z_j) + 10^{-4}})` and
     :math:`c(z) = \frac1D \sum_{i \ne j} \mathrm{Cov}(z)_{ij}^2`, with N - 1 in Var and Cov. The
-    paper writes the variance term as a sum, v(a) + v(b), twice what its code computes; this is the
-    code's form, to which the default weights belong.
+    paper writes the variance term as a sum, v(a) + v(b), twice what its code computes, and s summed
+    over dimensions, D times as much; this is the code's form, to which the default weights belong.
 
     Args:
         a: float ``[N, D]``, the projections of one view, not normalised; N at least 2.
