@@ -32,7 +32,7 @@ def dino(
     Returns:
         A scalar; float32 at least.
     """
-    centred = widen(teacher.detach()) - widen(center.detach())
+    centred = widen(teacher) - widen(center)
     probabilities = (centred / teacher_temperature).softmax(dim=-1).detach()
     log_probabilities = (widen(student) / student_temperature).log_softmax(dim=-1)
     return -(probabilities * log_probabilities).sum(-1).mean()
