@@ -14,7 +14,7 @@ def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3) -> Tens
     .. math:: Q = \mathrm{Diag}(u) \exp(C^\top Z / \epsilon) \, \mathrm{Diag}(v)
 
     Each iteration gives every prototype the same mass over the batch, then every sample a mass of
-    1: the official code's order, so rows sum to 1 exactly and columns approach B / K. It is
+    1: the official code's order, so rows sum to 1 and columns only approach B / K. It is
     computed on logarithms (log-softmax over one axis, then the other). The exponential overflows
     float32 below epsilon = 0.0113 and float16 below 0.09, and with the maximum subtracted a far
     prototype would be 0 / 0.
