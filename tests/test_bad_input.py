@@ -26,7 +26,7 @@ from ownlatent.cli import main
 from ownlatent.config import BOUNDS, Pretrain
 from ownlatent.training.folder import RunFolder
 
-TINY = "--backbone small-resnet --size 8 --batch-size 8 --hidden 8 --dim 4 --steps 1"
+TINY = "--backbone small-resnet --size 8 --batch-size 8 --set hidden=8 dim=4 --steps 1"
 
 
 # --- making things ------------------------------------------------------------------------------
@@ -181,11 +181,11 @@ OTHERS = [
     Case("finished", lambda: None, "resume run", "has finished: 2 steps of 2"),
     Case("config cut", lambda: cut(Path("run/config.json")), "resume run", "damaged"),
     Case("config empty", lambda: text("run/config.json", "{}"), "resume run", "restore it"),
-    Case("odd plan", lambda: edited("config.json", plan__hidden="x"), "resume run", "hidden must"),
+    Case("odd plan", lambda: edited("config.json", plan__options={"hidden": "x"}), "resume run", "hidden must"),
     Case("odd option", lambda: edited("config.json", asked__keep=-1), "resume run", "keep must be"),
     Case(
         "another network",
-        lambda: edited("config.json", plan__total_steps=9, plan__hidden=9),
+        lambda: edited("config.json", plan__total_steps=9, plan__options={"hidden": 9, "dim": 4}),
         "resume run",
         "is not of the run that its config.json tells of",
     ),

@@ -66,7 +66,7 @@ def test_a_contact_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_from_pretraining_to_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "run")
-    options = "--backbone small-resnet --size 16 --steps 2 --batch-size 32 --hidden 32 --dim 16"
+    options = "--backbone small-resnet --size 16 --steps 2 --batch-size 32 --set hidden=32 dim=16"
     main(["pretrain", TEST, "--out", out, *options.split()])
     assert capsys.readouterr().out.strip().endswith("encoder")
     main(["evaluate", out, "--data", TEST, "--limit", "300", "--protocols", "knn"])

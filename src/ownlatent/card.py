@@ -16,9 +16,7 @@ _PLAN = (  # key in the plan, how it is called, how it is written
     ("optimizer", "optimizer", "{}"),
     ("lr", "peak learning rate", "{:g}"),
     ("weight_decay", "weight decay", "{:g}"),
-    ("tau", "target decay τ at the start", "{:g}"),
-    ("hidden", "width of the heads", "{:,}"),
-    ("dim", "length of a projection", "{:,}"),
+    ("crops", "local crops", "{}"),
     ("precision", "precision", "{}"),
 )
 
@@ -168,6 +166,7 @@ def _recipe(
         "backbone": backbone,
         "started from": asked.get("init"),
         **{called: _formed(form, plan.get(key)) for key, called, form in _PLAN},
+        **{f"{method}: {name}": value for name, value in _part(plan, "options").items()},
         "seed": provenance.get("seed", asked.get("seed")),
     }
     return _table("Recipe", rows)

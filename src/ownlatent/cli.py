@@ -43,8 +43,8 @@ class Evaluate:
     """Labelled images to score on. [a fifth of each class of the data]"""
     protocols: tuple[Literal["knn", "linear"], ...] = ("knn", "linear")
     """What to measure."""
-    network: Literal["online", "target"] = "online"
-    """Which network."""
+    network: Literal["online", "target", "middle"] | None = None
+    """Which network. [the one the method is evaluated by]"""
     baselines: bool = True
     """Also measure random initialisation and raw pixels."""
     limit: int | None = None
@@ -64,7 +64,9 @@ class Views:
     out: Path = Path("views.png")
     """PNG to write."""
     views: str | None = None
-    """Views: byol or cifar-byol. [cifar-byol up to 64 pixels, else byol]"""
+    """Views by name, such as byol, simclr or dino. [byol; up to 64 pixels cifar-byol]"""
+    crops: int = 0
+    """Local crops beside the two views."""
     size: int | None = None
     """Side of the views in pixels. [images up to 64 pixels: their own; else 224]"""
     reference: bool = False
@@ -120,6 +122,16 @@ class Runs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Methods:
+    """Compare the methods: what each is made of, and what keeps it from collapsing."""
+
+    method: Positional[str | None] = None
+    """Method whose options and presets to list instead."""
+    json: bool = False
+    """Print JSON instead of a table."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Doctor:
     """Say what this machine has, what would be slow on it, and what to do about that."""
 
@@ -135,6 +147,7 @@ Command = (
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Runs, tyro.conf.subcommand("runs")]
+    | Annotated[Methods, tyro.conf.subcommand("methods")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )
 
@@ -192,6 +205,15 @@ def _run(command: object) -> None:
             print(json.dumps([run.as_dict() for run in found], indent=2))
         else:
             print(listing(found) if found else f"There are no runs in {command.folder} yet.")
+    elif isinstance(command, Methods):
+        from ownlatent.methods.table import comparison, details, page
+
+        if command.method is not None:
+            found = details(command.method)
+            print(json.dumps(found, indent=2) if command.json else page(found))
+        else:
+            rows = comparison()
+            print(json.dumps(rows, indent=2) if command.json else page(rows))
     elif isinstance(command, Doctor):
         from ownlatent.doctor import advice, examine, page
 

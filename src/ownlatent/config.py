@@ -23,16 +23,20 @@ class Pretrain:
     """Folder of images, .npy/.npz array or Parquet file."""
     out: Annotated[Path, "run folder"] = Path("runs/pretrain")
     """Folder of the run; it must be new."""
-    method: Literal["byol"] = "byol"
-    """Method."""
+    method: str = "byol"
+    """Method: ownlatent methods lists them."""
     preset: str = "small"
-    """Recipe: small, paper-40, paper-100, paper-300, paper-1000, paper-512 or imagenette."""
+    """Recipe of the method: small, or its paper's; ownlatent methods METHOD lists them."""
+    set: tuple[str, ...] = ()
+    """Options of the method as name=value; ownlatent methods METHOD lists them."""
     backbone: str = "resnet18"
     """A timm model name, or small-resnet."""
     size: int | None = None
     """Side of the views in pixels. [images up to 64 pixels: their own; else 224]"""
     views: str | None = None
-    """Views: byol or cifar-byol. [cifar-byol up to 64 pixels, else byol]"""
+    """Views by name. [the preset's; up to 64 pixels their cifar- form]"""
+    crops: int | None = None
+    """Local crops beside the two views. [the preset's]"""
     reference: bool = False
     """Make the views one operation at a time, as torchvision does: slow, for comparison."""
     epochs: int | None = None
@@ -51,12 +55,16 @@ class Pretrain:
     """Weight decay; biases and normalisation are exempt. [the preset's]"""
     warmup_epochs: float | None = None
     """Epochs of linear warm-up from 0; at most a tenth of the run. [the preset's]"""
-    tau: float | None = None
-    """Target decay at the first step; it rises to 1. [the preset's]"""
-    hidden: int | None = None
-    """Width of the heads. [the preset's]"""
-    dim: int | None = None
-    """Length of a projection. [the preset's]"""
+    predictor_lr: float | None = None
+    """Learning rate of the predictor, over that of the rest. [the preset's]"""
+    clip: float | None = None
+    """Largest norm of each tensor's gradient. [the preset's]"""
+    bn_group: int | None = None
+    """Images whose batch-norm statistics are taken together. [the preset's]"""
+    norm: Literal["batch", "group"] | None = None
+    """Batch norm, or group norm with weight standardisation. [the preset's]"""
+    frozen_patches: bool | None = None
+    """Fix a ViT's patch projection and position embedding. [the preset's]"""
     target_start: Literal["copy", "own"] = "copy"
     """The target starts as a copy of the online network, or from its own draw."""
     init: Path | None = None
@@ -97,6 +105,7 @@ class Plan:
 
     size: int
     views: str
+    crops: int
     batch_size: int
     accumulate: int
     total_steps: int
@@ -105,10 +114,21 @@ class Plan:
     optimizer: str
     lr: float
     """Peak learning rate."""
+    schedule: str
+    final_lr: float
+    """Where the learning rate ends, as a fraction of the peak."""
     weight_decay: float
-    tau: float
-    hidden: int
-    dim: int
+    final_weight_decay: float | None
+    decay_all: bool
+    bias_lr: float
+    predictor_lr: float
+    predictor_fixed: bool
+    clip: float | None
+    bn_group: int | None
+    norm: str
+    frozen_patches: bool
+    options: dict[str, Any]
+    """Of the method."""
     precision: str
     compile: bool
     mean: tuple[float, ...]
@@ -127,9 +147,10 @@ BOUNDS = {
     "base_lr": (0, 1e30),
     "weight_decay": (0, 1e30),
     "warmup_epochs": (0, 1e9),
-    "tau": (0, 1),
-    "hidden": (1, 2**14),
-    "dim": (2, 2**14),
+    "crops": (0, 64),
+    "predictor_lr": (0, 1e6),
+    "clip": (1e-30, 1e30),
+    "bn_group": (2, 2**20),
     "drop_path": (0, 1),
     "seed": SEED,
     "canvas": (8, 2**14),
@@ -143,5 +164,8 @@ BOUNDS = {
     "steps_per_epoch": (1, 10**18),
     "warmup_steps": (0, 10**18),
     "lr": (0, 1e35),
+    "final_lr": (0, 1),
+    "final_weight_decay": (0, 1e30),
+    "bias_lr": (0, 1e6),
 }
 """The least and the most of each number above: beyond them it is a slip of the hand."""

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ownlatent.errors import UsageError
-from ownlatent.methods import BYOL
-from ownlatent.methods.presets import PRESETS, preset
+from ownlatent.methods import BYOL, preset
+from ownlatent.methods.options import defaults
+from ownlatent.methods.presets import PRESETS
 from ownlatent.optim import LARS, parameter_groups
 
 
@@ -194,20 +195,17 @@ def test_the_papers_presets(  # type: ignore[no-untyped-def]
     name, epochs, base_lr, decay, tau, peak
 ) -> None:
     p = preset("byol", name)
-    assert (p.epochs, p.base_lr, p.weight_decay, p.tau) == (epochs, base_lr, decay, tau)
-    assert (p.batch_size, p.optimizer, p.warmup_epochs, p.hidden, p.dim) == (
-        4096,
-        "lars",
-        10,
-        4096,
-        256,
-    )
+    assert (p.epochs, p.base_lr, p.weight_decay) == (epochs, base_lr, decay)
+    assert (p.batch_size, p.optimizer, p.warmup_epochs) == (4096, "lars", 10)
+    options = defaults(BYOL) | dict(p.options)
+    assert (options["tau"], options["hidden"], options["dim"]) == (tau, 4096, 256)
     assert p.base_lr * p.batch_size / 256 == pytest.approx(peak)
 
 
 def test_presets_beside_the_paper() -> None:
     small_batch = PRESETS["byol"]["paper-512"]  # appendix G
-    assert (small_batch.batch_size, small_batch.base_lr, small_batch.tau) == (512, 0.4, 0.9995)
+    assert (small_batch.batch_size, small_batch.base_lr) == (512, 0.4)
+    assert small_batch.options["tau"] == 0.9995
     imagenette = PRESETS["byol"]["imagenette"]  # official README
     assert (imagenette.batch_size, imagenette.base_lr, imagenette.weight_decay) == (256, 2.0, 1e-6)
     with pytest.raises(UsageError, match="paper-40"):

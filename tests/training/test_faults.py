@@ -24,7 +24,7 @@ from ownlatent.training.keeper import Keeper
 
 STEPS = 8
 OPTIONS = (
-    f"--backbone small-resnet --size 8 --batch-size 8 --hidden 8 --dim 4 --steps {STEPS} "
+    f"--backbone small-resnet --size 8 --batch-size 8 --set hidden=8 dim=4 --steps {STEPS} "
     "--log-every 2 --precision fp32 --checkpoint-steps 2"
 ).split()
 

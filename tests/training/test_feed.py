@@ -19,7 +19,8 @@ def test_no_bit_depends_on_it(
     torch.manual_seed(0)
     canvases = decode_canvases(open_source(torch.randint(0, 256, (40, 3, 16, 16)).byte()))
     config = Pretrain(
-        data="x", batch_size=16, steps=7, accumulate=accumulate, hidden=8, dim=8,
+        data="x", batch_size=16, steps=7, accumulate=accumulate,
+        set=("hidden=8", "dim=8"),
         backbone="small-resnet", size=12, precision="fp32",
     )  # fmt: skip
     run = prepare(config, canvases)

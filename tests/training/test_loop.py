@@ -34,11 +34,11 @@ def canvases() -> Canvases:
     return decode_canvases(open_source(torch.randint(0, 256, (32, 3, 16, 16), dtype=torch.uint8)))
 
 
-def run(canvases: Canvases, steps: int = 1, **options):  # type: ignore[no-untyped-def]
+def run(canvases: Canvases, steps: int = 1, tau: float = 0.97, **options):  # type: ignore[no-untyped-def]
     config = Pretrain(
-        data="x", batch_size=16, steps=steps, optimizer="sgd", weight_decay=0.0, hidden=16, dim=8,
+        data="x", batch_size=16, steps=steps, optimizer="sgd", weight_decay=0.0,
         warmup_epochs=0, base_lr=8.0, precision="fp32", backbone="small-resnet", size=16,
-        log_every=1, **options,
+        log_every=1, set=("hidden=16", "dim=8", f"tau={tau}"), **options,
     )  # fmt: skip
     session = prepare(config, canvases)
     start = copy.deepcopy(session.method)

@@ -92,7 +92,7 @@ def test_the_command_under_torchrun(tmp_path: Path) -> None:
 
     logs = []
     for world in (1, 2):
-        options = "--backbone small-resnet --size 16 --batch-size 32 --hidden 32 --dim 16"
+        options = "--backbone small-resnet --size 16 --batch-size 32 --set hidden=32 dim=16"
         options += f" --steps 4 --log-every 1 --precision fp32 --out run{world}"
         launch(["-m", "ownlatent", "pretrain", TEST, *options.split()], world, tmp_path)
         from ownlatent.training import Run

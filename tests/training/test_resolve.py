@@ -27,15 +27,17 @@ def test_the_papers_numbers(canvases: Canvases) -> None:
     assert p.lr == pytest.approx(0.3 * 512 / 256)
     assert p.total_steps == 300 * 10 and p.steps_per_epoch == 10
     assert p.warmup_steps == 100
-    assert (p.optimizer, p.weight_decay, p.tau) == ("lars", 1e-6, 0.99)
-    assert (p.hidden, p.dim) == (4096, 256)
+    assert (p.optimizer, p.weight_decay) == ("lars", 1e-6)
+    assert (p.options["tau"], p.options["hidden"], p.options["dim"]) == (0.99, 4096, 256)
 
 
 def test_what_is_asked_comes_before_the_preset(canvases: Canvases) -> None:
     p = settle(
-        canvases, preset="paper-100", batch_size=256, base_lr=0.1, tau=0.9, steps=50, hidden=32
+        canvases, preset="paper-100", batch_size=256, base_lr=0.1, steps=50,
+        set=("tau=0.9", "hidden=32"),
     )
-    assert (p.lr, p.tau, p.total_steps, p.hidden) == (0.1, 0.9, 50, 32)
+    assert (p.lr, p.total_steps) == (0.1, 50)
+    assert (p.options["tau"], p.options["hidden"]) == (0.9, 32)
     assert p.warmup_steps == 5  # a tenth of a short run, not ten epochs
 
 

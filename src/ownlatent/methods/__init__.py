@@ -1,8 +1,34 @@
 """The methods, each one short file, and their papers' recipes."""
 
+from ownlatent.methods.barlow_twins import BarlowTwins
 from ownlatent.methods.byol import BYOL
-from ownlatent.methods.method import Method, Outcome
+from ownlatent.methods.dino import DINO
+from ownlatent.methods.method import About, Method, Outcome
+from ownlatent.methods.moco import MoCo
+from ownlatent.methods.moco3 import MoCo3
+from ownlatent.methods.presets import Preset
+from ownlatent.methods.registry import METHODS, find, preset, presets
+from ownlatent.methods.simclr import SimCLR
+from ownlatent.methods.simsiam import SimSiam
+from ownlatent.methods.swav import SwAV
+from ownlatent.methods.vicreg import VICReg
 
-METHODS: dict[str, type[BYOL]] = {"byol": BYOL}
-
-__all__ = ["BYOL", "METHODS", "Method", "Outcome"]
+__all__ = [
+    "BYOL",
+    "DINO",
+    "METHODS",
+    "About",
+    "BarlowTwins",
+    "Method",
+    "MoCo",
+    "MoCo3",
+    "Outcome",
+    "Preset",
+    "SimCLR",
+    "SimSiam",
+    "SwAV",
+    "VICReg",
+    "find",
+    "preset",
+    "presets",
+]

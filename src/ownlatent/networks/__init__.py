@@ -2,17 +2,39 @@
 
 from ownlatent.networks.backbone import backbone
 from ownlatent.networks.ema import EMA
-from ownlatent.networks.heads import mlp
+from ownlatent.networks.heads import (
+    Direction,
+    Prototypes,
+    WeightNorm,
+    fan_in,
+    mlp,
+    normal,
+    trunc_normal,
+)
 from ownlatent.networks.initial import load_weights
-from ownlatent.networks.norm import GroupBatchNorm, group_batch_norm
-from ownlatent.networks.tower import Tower
+from ownlatent.networks.middle import Middle
+from ownlatent.networks.norm import GroupBatchNorm, group_batch_norm, shuffled
+from ownlatent.networks.tower import Tower, as_one
+from ownlatent.networks.world import gather, own, world_size
 
 __all__ = [
     "EMA",
+    "Direction",
     "GroupBatchNorm",
+    "Middle",
+    "Prototypes",
     "Tower",
+    "WeightNorm",
+    "as_one",
     "backbone",
+    "fan_in",
+    "gather",
     "group_batch_norm",
     "load_weights",
     "mlp",
+    "normal",
+    "own",
+    "shuffled",
+    "trunc_normal",
+    "world_size",
 ]

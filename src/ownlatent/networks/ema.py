@@ -1,6 +1,7 @@
 """The target network: an exponential moving average of the online one."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -34,6 +35,11 @@ class EMA(nn.Module):
     def forward(self, x: Tensor) -> Any:
         """The target's output, through which no gradient flows."""
         return self.network(x)
+
+    @torch.no_grad()
+    def together(self, views: Sequence[Tensor]) -> Any:
+        """The same of a :class:`.Tower`'s ``together``."""
+        return self.network.together(views)  # type: ignore[operator]
 
     @torch.no_grad()
     def update(self, online: nn.Module, rate: float) -> None:

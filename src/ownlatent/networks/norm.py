@@ -1,5 +1,6 @@
 """Batch norm whose statistics span a chosen group of samples, over processes or within a batch."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -7,6 +8,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from ownlatent.networks.world import gather, own, world_size
 
 
 class GroupBatchNorm(nn.Module):
@@ -43,11 +46,15 @@ class GroupBatchNorm(nn.Module):
             return F.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
-        grouped = x.view(self.groups, -1, *x.shape[1:])
+        # A batch that cannot be cut evenly, as the verdict's may be, is one group.
+        groups = self.groups if len(x) % self.groups == 0 else 1
+        if self.process_group is None:
+            return self._apart(x, groups)
+        grouped = x.view(groups, -1, *x.shape[1:])
         over = [1, *range(3, grouped.ndim)]
         wide = grouped.float() if x.dtype.itemsize < 4 else grouped
         mean, var = wide.mean(over), wide.var(over, correction=0)
-        count = x.numel() // (x.shape[1] * self.groups)
+        count = x.numel() // (x.shape[1] * groups)
         if self.process_group is not None:
             # The variance of a union: the mean variance plus the variance of the means.
             moments = torch.stack([mean, var + mean.square()])
@@ -56,7 +63,7 @@ class GroupBatchNorm(nn.Module):
             mean, var = moments[0], moments[1] - moments[0].square()
             count *= world
         self._track(mean.detach(), var.detach(), count)
-        shape = [self.groups, 1, -1] + [1] * (x.ndim - 2)
+        shape = [groups, 1, -1] + [1] * (x.ndim - 2)
         wide = (wide - mean.view(shape)) * torch.rsqrt(var.view(shape) + self.eps)
         wide = wide.flatten(0, 1)
         if self.weight is not None:
@@ -64,6 +71,24 @@ class GroupBatchNorm(nn.Module):
             wide = wide * self.weight.view(affine) + self.bias.view(affine)
         normalised: Tensor = wide.to(x.dtype)
         return normalised
+
+    def _apart(self, x: Tensor, groups: int) -> Tensor:
+        """Group by group through torch's own batch norm, which is faster than what is written out
+        above; with momentum 1 it hands out each group's statistics."""
+        parts, means, variances = [], [], []
+        for part in x.chunk(groups):
+            size = x.shape[1]
+            mean, var = (x.new_zeros(size, dtype=torch.promote_types(x.dtype, torch.float32)) for _ in range(2))
+            parts.append(
+                F.batch_norm(part, mean, var, self.weight, self.bias, True, 1.0, self.eps)
+            )
+            means.append(mean)
+            variances.append(var)
+        if self.running_mean is not None and self.running_var is not None:
+            self.num_batches_tracked.add_(1)
+            self.running_mean.lerp_(torch.stack(means).mean(0).to(self.running_mean), self.momentum)
+            self.running_var.lerp_(torch.stack(variances).mean(0).to(self.running_var), self.momentum)
+        return parts[0] if groups == 1 else torch.cat(parts)
 
     def _track(self, mean: Tensor, var: Tensor, count: int) -> None:
         if self.running_mean is None or self.running_var is None:
@@ -101,3 +126,30 @@ def group_batch_norm(
         else:
             group_batch_norm(child, groups=groups, process_group=process_group)
     return module
+
+
+def statistics_groups(module: nn.Module) -> int:
+    """Groups of the batch of all processes that batch norm below ``module`` keeps apart."""
+    for layer in module.modules():
+        if isinstance(layer, GroupBatchNorm):
+            spanned = 1 if layer.process_group is None else dist.get_world_size(layer.process_group)
+            return layer.groups * (world_size() // spanned)
+    return 1
+
+
+def shuffled(network: Callable[[Tensor], tuple[Tensor, ...]], view: Tensor) -> tuple[Tensor, ...]:
+    """``network(view)``, with its images dealt to other batch-norm groups than they lie in.
+
+    MoCo's shuffled BN (section 3.3): statistics then tell nothing of which key belongs to which
+    query. The images are dealt out in turn, not at random: batches are random already, and every
+    process knows the order. ``network`` returns tensors ``[B, ...]``; where it has one group
+    only, nothing is shuffled.
+    """
+    groups = statistics_groups(network) if isinstance(network, nn.Module) else 1
+    if groups == 1:
+        return network(view)
+    everyone = gather(view)
+    order = torch.arange(len(everyone), device=view.device).view(groups, -1).T.flatten()
+    outputs = network(own(everyone[order]))
+    back = order.argsort()
+    return tuple(own(gather(output)[back]) for output in outputs)

@@ -9,6 +9,7 @@ from ownlatent.objectives.nt_xent import nt_xent
 from ownlatent.objectives.simsiam import simsiam
 from ownlatent.objectives.sinkhorn import sinkhorn
 from ownlatent.objectives.swav import swav
+from ownlatent.objectives.through_both import through_both
 from ownlatent.objectives.vicreg import vicreg
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "simsiam",
     "sinkhorn",
     "swav",
+    "through_both",
     "vicreg",
 ]

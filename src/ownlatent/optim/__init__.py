@@ -6,21 +6,26 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from ownlatent.optim.groups import parameter_groups
+from ownlatent.optim.groups import parameter_groups, set_rates
 from ownlatent.optim.lars import LARS
 
-__all__ = ["LARS", "OPTIMIZERS", "optimizer", "parameter_groups"]
+__all__ = ["LARS", "OPTIMIZERS", "optimizer", "parameter_groups", "set_rates"]
 
-OPTIMIZERS = ("lars", "sgd", "adamw")
+OPTIMIZERS = ("lars", "lars-simclr", "larc", "sgd", "adamw")
+_LARS: dict[str, dict[str, Any]] = {
+    "lars": {},
+    "lars-simclr": {"rate_inside": True},
+    "larc": {"joint_norm": False},
+}
 
 
 def optimizer(
     name: str, groups: Sequence[dict[str, Any]], lr: float, momentum: float = 0.9
 ) -> Optimizer:
-    """LARS, SGD with momentum, or AdamW over :func:`parameter_groups`."""
-    if name == "lars":
-        return LARS(groups, lr=lr, momentum=momentum)
-    plain = [{k: v for k, v in group.items() if k != "adapt"} for group in groups]
+    """LARS in one of three papers' forms, SGD with momentum, or AdamW over
+    :func:`parameter_groups`."""
+    if name in _LARS:
+        return LARS(groups, lr=lr, momentum=momentum, **_LARS[name])
     if name == "sgd":
-        return torch.optim.SGD(plain, lr=lr, momentum=momentum)
-    return torch.optim.AdamW(plain, lr=lr)
+        return torch.optim.SGD(groups, lr=lr, momentum=momentum)
+    return torch.optim.AdamW(groups, lr=lr)

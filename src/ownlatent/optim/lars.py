@@ -29,6 +29,10 @@ class LARS(Optimizer):
         momentum: of the buffer.
         weight_decay: L2 penalty.
         trust: the trust coefficient (eta in the paper).
+        rate_inside: the rate goes into the buffer, ``m <- momentum * m + lr * g; p <- p - m``, as
+            in the official SimCLR code: buffers then remember the rates of earlier steps.
+        joint_norm: the decay is inside the norm; if not, the ratio is
+            ``trust * |p| / (|g| + weight_decay * |p|)``, as in apex's LARC, which SwAV uses.
     """
 
     def __init__(
@@ -38,12 +42,16 @@ class LARS(Optimizer):
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         trust: float = 1e-3,
+        rate_inside: bool = False,
+        joint_norm: bool = True,
     ) -> None:
         defaults = {
             "lr": lr,
             "momentum": momentum,
             "weight_decay": weight_decay,
             "trust": trust,
+            "rate_inside": rate_inside,
+            "joint_norm": joint_norm,
             "adapt": True,
         }
         super().__init__(params, defaults)
@@ -64,22 +72,28 @@ class LARS(Optimizer):
                     self.state[p]["momentum"] = torch.zeros_like(p)
             buffers = [self.state[p]["momentum"] for p in parameters]
             updates = tuple(p.grad for p in parameters)
-            if group["weight_decay"]:
-                updates = torch._foreach_add(updates, parameters, alpha=group["weight_decay"])
+            gradients, decay = updates, group["weight_decay"]
+            if decay:
+                updates = torch._foreach_add(updates, parameters, alpha=decay)
             if group["adapt"]:
-                updates = torch._foreach_mul(updates, _ratios(parameters, updates, group["trust"]))
+                joint = group["joint_norm"]
+                held = updates if joint else gradients
+                ratios = _ratios(parameters, held, group["trust"], 0.0 if joint else decay)
+                updates = torch._foreach_mul(updates, ratios)
+            inside = group["lr"] if group["rate_inside"] else 1.0
             torch._foreach_mul_(buffers, group["momentum"])
-            torch._foreach_add_(buffers, updates)
-            torch._foreach_add_(parameters, buffers, alpha=-group["lr"])
+            torch._foreach_add_(buffers, updates, alpha=inside)
+            outside = 1.0 if group["rate_inside"] else group["lr"]
+            torch._foreach_add_(parameters, buffers, alpha=-outside)
         return loss
 
 
 def _ratios(
-    parameters: list[Tensor], updates: tuple[Tensor, ...], trust: float
+    parameters: list[Tensor], updates: tuple[Tensor, ...], trust: float, decay: float
 ) -> tuple[Tensor, ...]:
     """One scalar tensor per parameter, chosen on the device."""
     weights = torch.stack(torch._foreach_norm(parameters))
     gradients = torch.stack(torch._foreach_norm(updates))
-    ratios = trust * weights / gradients
+    ratios = trust * weights / (gradients + decay * weights)
     ratios = torch.where((weights > 0) & (gradients > 0), ratios, 1.0)
     return ratios.unbind()

@@ -16,6 +16,7 @@ def draw_sheet(
     *,
     out: str | Path,
     views: str | None = None,
+    crops: int = 0,
     size: int | None = None,
     reference: bool = False,
     images: int = 8,
@@ -29,13 +30,14 @@ def draw_sheet(
     """
     require_within("images", images, 1, 1000)
     require_within("draws", draws, 1, 1000)
+    require_within("crops", crops, *BOUNDS["crops"])
     require_within("size", size, *BOUNDS["size"])
     require_within("seed", seed, *BOUNDS["seed"])
     source = open_source(data)
     canvases = decode_canvases(source, view_size=size or 224)
     largest = int(canvases.sizes.max())
     size = size or default_size(largest)
-    made = Views(views or default_views(size), size, reference=reference)
+    made = Views(views or default_views(size), size, reference=reference, crops=crops)
     originals, drawn = draw_views(canvases, made, images=images, draws=draws, seed=seed)
     captions = ("original", *(f"view {number + 1}" for number in range(len(made.recipes))))
     try:

@@ -4,7 +4,9 @@ import hashlib
 
 import torch
 
-from ownlatent.schedules import ema_rate, warmup_cosine
+from ownlatent.config import Plan
+from ownlatent.optim import set_rates
+from ownlatent.schedules import cosine, warmup_cosine, warmup_steps
 from ownlatent.training.clock import Clock
 from ownlatent.training.feed import Feed
 from ownlatent.training.keeper import Keeper
@@ -20,10 +22,11 @@ def train(run: Session, observer: Observer, keeper: Keeper, clock: Clock, start:
     clock.restart()
     for step in range(start, total):
         reseed(seed, step, fabric.global_rank)
-        lr = warmup_cosine(step, total, plan.warmup_steps, plan.lr)
-        for group in run.optimizer.param_groups:
-            group["lr"] = lr
-        loss = torch.zeros((), device=device)
+        epoch = step / plan.steps_per_epoch
+        lr, decay = rates(plan, step)
+        set_rates(run.optimizer.param_groups, lr, plan.lr, decay)
+        run.method.before_step(step, total, epoch)
+        loss, kept = torch.zeros((), device=device), []
         clock.lap("setting")
         for number, (rows, views) in enumerate(feed(step), start=1):  # noqa: B007 (used below)
             with fabric.no_backward_sync(run.trained, enabled=number < plan.accumulate):
@@ -33,19 +36,44 @@ def train(run: Session, observer: Observer, keeper: Keeper, clock: Clock, start:
                 fabric.backward(outcome.loss / plan.accumulate)
                 clock.lap("backward")
             loss += outcome.loss.detach() / plan.accumulate
+            if outcome.kept is not None:
+                kept.append(outcome.kept)
+        settle_gradients(run, epoch)
         run.optimizer.step()
         run.optimizer.zero_grad()
         clock.lap("optimizer")
-        run.method.after_step(step, total)
+        run.method.after_step(step, total, torch.cat(kept) if kept else None)
         clock.lap("target")
         labels = None if canvases.labels is None else canvases.labels[rows].to(device)
         observer.see(step, outcome, labels, loss)
         if (step + 1) % run.config.log_every == 0 or step + 1 == total:
-            tau = ema_rate(step, total, plan.tau)
-            observer.report(step, outcome, {"epoch": run.batches.epoch(step), "lr": lr, "tau": tau})
+            values = {"epoch": run.batches.epoch(step), "lr": lr}
+            observer.report(step, outcome, values | run.method.scheduled(step, total, epoch))
         clock.lap("observing")
         keeper.after(step + 1)
         clock.lap("saving")
+
+
+def rates(plan: Plan, step: int) -> tuple[float, float]:
+    """The learning rate and the weight decay of a step."""
+    total, decay = plan.total_steps, plan.weight_decay
+    if plan.final_weight_decay is not None:
+        decay = cosine(step, total, decay, plan.final_weight_decay)
+    if plan.schedule == "steps":
+        return warmup_steps(step, total, plan.warmup_steps, plan.lr), decay
+    return warmup_cosine(step, total, plan.warmup_steps, plan.lr, plan.lr * plan.final_lr), decay
+
+
+def settle_gradients(run: Session, epoch: float) -> None:
+    """Clip what is to be clipped, and leave no gradient to what is held."""
+    if run.plan.clip is not None:  # tensor by tensor, as DINO (METHODS.md §12.16)
+        gradients = [p.grad for p in run.method.parameters() if p.grad is not None]
+        scales = [
+            (run.plan.clip / (norm + 1e-6)).clamp(max=1.0) for norm in torch._foreach_norm(gradients)
+        ]
+        torch._foreach_mul_(gradients, scales)
+    for parameter in run.method.held(epoch):
+        parameter.grad = None  # not 0: the optimizer would still decay and move it
 
 
 def reseed(seed: int, step: int, rank: int) -> None:

@@ -16,6 +16,8 @@ from ownlatent.config import BOUNDS, Pretrain
 from ownlatent.data import Canvases, Data
 from ownlatent.encoder import Encoder, EncoderFolder, load_encoder
 from ownlatent.errors import UsageError
+from ownlatent.methods import find
+from ownlatent.methods.options import defaults
 from ownlatent.training import fabric as devices
 from ownlatent.training.checkpoint import Checkpoints, DamagedCheckpoint, require_room
 from ownlatent.training.clock import Clock
@@ -65,7 +67,8 @@ def pretrain(data: Data | Canvases, *, out: str | Path, **options: Any) -> Run:
         data: a folder of images, a ``.npy``, ``.npz`` or Parquet file, an array of uint8 or uint16
             images, or canvases decoded before.
         out: the run's folder; it must be new.
-        **options: the fields of :class:`ownlatent.config.Pretrain`.
+        **options: the fields of :class:`ownlatent.config.Pretrain`, and the method's own (the
+            keyword arguments of its class).
 
     Returns:
         the finished run: its encoder is in ``out/encoder``.
@@ -84,11 +87,23 @@ def pretrain(data: Data | Canvases, *, out: str | Path, **options: Any) -> Run:
     else:
         pixels = data.pixels if isinstance(data, Canvases) else data
         name = f"array {list(getattr(pixels, 'shape', []))}"
+    return run(Pretrain(data=name, out=Path(out), **_sorted_out(options)), data)
+
+
+def _sorted_out(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a run as they are, those of its method as ``set`` holds them."""
     known = Pretrain.__dataclass_fields__
+    method = options.get("method", "byol")
+    own = defaults(find(method)) if isinstance(method, str) else {}
     for option in options:
-        if option not in known:
-            raise UsageError(f"There is no option {option!r}; there are {', '.join(known)}.")
-    return run(Pretrain(data=name, out=Path(out), **options), data)
+        if option not in known and option not in own:
+            raise UsageError(
+                f"There is no option {option!r}; there are {', '.join(known)}, and {method} has "
+                f"{', '.join(own)}."
+            )
+    settings = [f"{k}={v}" for k, v in options.items() if k not in known]
+    given = {k: v for k, v in options.items() if k in known}
+    return given | {"set": (*given.get("set", ()), *settings)}
 
 
 def run(config: Pretrain, data: Data | Canvases | None = None) -> Run:
@@ -281,7 +296,9 @@ def _introduce(session: Session) -> None:
         _tell(f"skipped   {name}: {why}")
     _tell(f"backbone  {'; '.join(session.lines)}")
     reference = " (reference pipeline)" if config.reference else ""
-    _tell(f"views     {plan.views}, {plan.size} pixels{reference}")
+    local = f" and {plan.crops} local crops" if plan.crops else ""
+    _tell(f"views     {plan.views}, {plan.size} pixels{local}{reference}")
+    _tell(f"method    {', '.join(f'{k} {v}' for k, v in plan.options.items())}")
     _tell(
         f"run       {config.method} {config.preset}: {plan.total_steps:,} steps of "
         f"{plan.batch_size} images ({plan.total_steps / plan.steps_per_epoch:.1f} epochs), "

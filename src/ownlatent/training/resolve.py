@@ -11,7 +11,8 @@ import torch
 from ownlatent.config import BOUNDS, Plan, Pretrain
 from ownlatent.data import Canvases
 from ownlatent.errors import UsageError
-from ownlatent.methods.presets import preset
+from ownlatent.methods import find, preset
+from ownlatent.methods.options import defaults, parse, settle
 from ownlatent.training.provenance import cpu_computes_bf16
 from ownlatent.views import default_size, default_views
 
@@ -30,11 +31,12 @@ def plan(config: Pretrain, canvases: Canvases, size: int, device: torch.device, 
     Raises:
         UsageError: the choices contradict one another or the data.
     """
-    recipe = preset(config.method, config.preset)
+    recipe, method = preset(config.method, config.preset), find(config.method)
+    asked = settle(config.method, method, parse(config.set))
 
     def pick(name: str) -> Any:
-        asked = getattr(config, name)
-        return getattr(recipe, name) if asked is None else asked
+        given = getattr(config, name)
+        return getattr(recipe, name) if given is None else given
 
     images = len(canvases)
     if bool((canvases.digests == canvases.digests[0]).all()):
@@ -47,6 +49,9 @@ def plan(config: Pretrain, canvases: Canvases, size: int, device: torch.device, 
             f"{_even(images, config, world)} or less."
         )
     require_share(batch_size, config.accumulate, world)
+    bn_group = pick("bn_group")
+    if bn_group is not None:
+        bn_group = _group(bn_group, batch_size // config.accumulate, world, config.bn_group)
     if config.steps is not None and config.epochs is not None:
         raise UsageError("Give --steps or --epochs, not both.")
     steps_per_epoch = images // batch_size
@@ -54,7 +59,8 @@ def plan(config: Pretrain, canvases: Canvases, size: int, device: torch.device, 
     mean, std = canvases.channel_statistics()
     return Plan(
         size=size,
-        views=config.views or default_views(size),
+        views=config.views or default_views(size, recipe.views),
+        crops=pick("crops"),
         batch_size=batch_size,
         accumulate=config.accumulate,
         total_steps=total,
@@ -63,10 +69,19 @@ def plan(config: Pretrain, canvases: Canvases, size: int, device: torch.device, 
         warmup_steps=min(round(pick("warmup_epochs") * steps_per_epoch), math.ceil(total / 10)),
         optimizer=pick("optimizer"),
         lr=pick("base_lr") * batch_size / 256,
+        schedule=recipe.schedule,
+        final_lr=recipe.final_lr,
         weight_decay=pick("weight_decay"),
-        tau=pick("tau"),
-        hidden=pick("hidden"),
-        dim=pick("dim"),
+        final_weight_decay=recipe.final_weight_decay,
+        decay_all=recipe.decay_all,
+        bias_lr=recipe.bias_lr,
+        predictor_lr=pick("predictor_lr"),
+        predictor_fixed=recipe.predictor_fixed,
+        clip=pick("clip"),
+        bn_group=bn_group,
+        norm=pick("norm"),
+        frozen_patches=pick("frozen_patches"),
+        options=defaults(method) | dict(recipe.options) | asked,
         precision=_precision(config.precision, device),
         compile=_compile(config.compile, device, world),
         mean=tuple(mean.tolist()),
@@ -83,6 +98,23 @@ def require_share(batch_size: int, accumulate: int, world: int) -> None:
             f"process(es) of at least 2 images each; take a multiple of {share} from {2 * share} "
             "on."
         )
+
+
+def _group(size: int, batch: int, world: int, asked: int | None) -> int | None:
+    """A batch-norm group that cuts a micro-batch of all processes evenly, none across two.
+
+    Raises:
+        UsageError: the one that was asked for does not.
+    """
+    share = batch // world
+    if size <= share and share % size == 0:
+        return size
+    if asked is not None:
+        raise UsageError(
+            f"Batch-norm groups of {size} do not fit into the {share} images that a process has "
+            f"of a micro-batch; take --bn-group {math.gcd(size, share)}."
+        )
+    return max(math.gcd(size, share), 2) if share % 2 == 0 else None
 
 
 def _even(images: int, config: Pretrain, world: int) -> int:

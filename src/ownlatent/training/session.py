@@ -1,5 +1,6 @@
 """Everything that trains, built in one way for a run that begins and one that goes on."""
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,9 @@ from torch.optim import Optimizer
 from ownlatent.config import Plan, Pretrain
 from ownlatent.data import Canvases, Data, Source, Unreadable, decode_canvases, open_source
 from ownlatent.encoder import Encoder, Preprocessing
-from ownlatent.methods import METHODS, Method
+from ownlatent.errors import UsageError
+from ownlatent.methods import Method, find
+from ownlatent.methods.options import settle
 from ownlatent.networks import backbone, group_batch_norm, load_weights
 from ownlatent.optim import optimizer as make_optimizer
 from ownlatent.optim import parameter_groups
@@ -91,19 +94,26 @@ def prepare(config: Pretrain, canvases: Canvases, settled: Plan | None = None) -
         size = view_size(config, int(canvases.sizes.max()))
         settled = plan(config, canvases, size, kind, world)
     views = Views(
-        settled.views, settled.size, mean=settled.mean, std=settled.std, reference=config.reference
+        settled.views, settled.size, mean=settled.mean, std=settled.std,
+        reference=config.reference, crops=settled.crops,
     )
     torch.manual_seed(config.seed)
     method, encoders, lines = _method(config, settled, canvases)
     fabric = devices.fabric(kind, settled.precision)
-    if world > 1:
+    if settled.bn_group is not None:
+        share = settled.batch_size // settled.accumulate // world
+        group_batch_norm(method, groups=max(1, share // settled.bn_group))
+    elif world > 1:
         group_batch_norm(method, process_group=torch.distributed.group.WORLD)
     method = method.to(memory_format=torch.channels_last)
     views = views.to(fabric.device)
     if settled.compile:
         method.compile(dynamic=False)
         views.compile(dynamic=False)
-    groups = parameter_groups(method, settled.weight_decay)
+    groups = parameter_groups(
+        method, settled.weight_decay, decay_all=settled.decay_all, bias_lr=settled.bias_lr,
+        predictor_lr=settled.predictor_lr, predictor_fixed=settled.predictor_fixed,
+    )
     trained, optimizer = fabric.setup(
         method, make_optimizer(settled.optimizer, groups, settled.lr), move_to_device=True
     )
@@ -147,16 +157,24 @@ def _method(
 ) -> tuple[Method, dict[str, Encoder], list[str]]:
     """The method, its encoders (which share its weights), and lines that say what they are."""
     channels = canvases.pixels.shape[1]
-    net, line = backbone(config.backbone, channels, settled.size, drop_path=config.drop_path)
+    kind = find(config.method)
+    options = settle(config.method, kind, settled.options)
+    built: dict[str, Any] = {}
+    if settled.norm != "batch" or settled.frozen_patches:
+        built = {"norm": settled.norm, "frozen_patches": settled.frozen_patches}
+    net, line = backbone(
+        config.backbone, channels, settled.size, drop_path=config.drop_path, **built
+    )
     lines = [line]
     if config.init is not None:
         lines.append(load_weights(net, config.init))
-    target: nn.Module | None = None
     if config.target_start == "own":
-        target, _ = backbone(config.backbone, channels, settled.size)
-    method = METHODS[config.method](
-        net, hidden=settled.hidden, dim=settled.dim, tau=settled.tau, target=target
-    )
+        if "target" not in inspect.signature(kind).parameters:
+            raise UsageError(f"The target of {config.method} starts as a copy; leave --target-start.")
+        options["target"], _ = backbone(config.backbone, channels, settled.size, **built)
+    method = kind(net, **options)
+    if settled.norm == "group":
+        _without_batch_norm(method)
     height, width = canvases.pixels.shape[2:]
     small = max(height, width) <= SMALL
     preprocessing = Preprocessing(

@@ -1,5 +1,7 @@
 """What views are made where nobody says: the rule that training and the contact sheet share."""
 
+from ownlatent.views.recipe import RECIPES
+
 SMALL = 64
 """Images up to this side, in pixels, are small: they keep their size and are not blurred."""
 
@@ -9,6 +11,9 @@ def default_size(largest: int) -> int:
     return largest if largest <= SMALL else 224
 
 
-def default_views(size: int) -> str:
-    """The recipe for views of ``size`` pixels: the paper's, or the one CIFAR runs use."""
-    return "cifar-byol" if size <= SMALL else "byol"
+def default_views(size: int, family: str = "byol") -> str:
+    """The recipe for views of ``size`` pixels: a paper's, or the one CIFAR runs use for it."""
+    small = f"cifar-{family}"
+    if size > SMALL:
+        return family
+    return small if small in RECIPES else "cifar-simclr" if family == "swav" else "cifar-byol"

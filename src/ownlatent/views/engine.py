@@ -36,11 +36,12 @@ class Views(nn.Module):
     """Draws and makes the views of a batch.
 
     Args:
-        recipes: a name ("byol", "cifar-byol"), or one :class:`Recipe` per view.
-        size: side S of the views, in pixels.
+        recipes: a name ("byol", "cifar-byol" ...), or one :class:`Recipe` per view.
+        size: side S of the global views, in pixels.
         mean, std: per-channel statistics in [0, 1] units to normalise with; None keeps [0, 1].
         reference: make the views operation by operation, clamping after each, with the hue of
             HSV: slow, and what the fast path is tested against. Same drawn parameters.
+        crops: local crops beside the two views of a name.
 
     Raises:
         UsageError: the name is unknown.
@@ -59,10 +60,11 @@ class Views(nn.Module):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         reference: bool = False,
+        crops: int = 0,
     ) -> None:
         super().__init__()
         keep_freed()
-        self.recipes = named(recipes) if isinstance(recipes, str) else tuple(recipes)
+        self.recipes = named(recipes, crops) if isinstance(recipes, str) else tuple(recipes)
         self.size = size
         self.reference = reference
         m, s = torch.tensor(mean or [0.0]).view(-1, 1, 1), torch.tensor(std or [1.0]).view(-1, 1, 1)
@@ -88,7 +90,7 @@ class Views(nn.Module):
             sizes: ``[B, 2]`` true height and width where canvases are squeezed; None: as they are.
 
         Returns:
-            One float32 ``[B, C, S, S]`` per recipe.
+            One float32 ``[B, C, S, S]`` per recipe, a local crop's S being smaller.
         """
         epoch = torch.as_tensor(epoch, device=ids.device)
         height, width = canvases.shape[-2:]
@@ -102,34 +104,37 @@ class Views(nn.Module):
 
     def view(self, canvases: Tensor, recipe: Recipe, drawn: Draw) -> Tensor:
         """One view with its parameters given: float32 ``[B, C, S, S]``."""
+        size = max(1, round(self.size * recipe.side))
         if self.reference:
             from ownlatent.views.reference import view
 
-            return (view(canvases, recipe, drawn, self.size) - self.mean) / self.std
+            return (view(canvases, recipe, drawn, size) - self.mean) / self.std
         colour = colours(recipe, drawn, canvases.shape[1])
         colour = colour.to_units(unit(canvases), self.mean.flatten(), self.std.flatten())
         compiling = torch.compiler.is_compiling()
-        if canvases.device.type == "cpu" and (self.size >= LARGE or not compiling):
-            parallel: Tensor = self._in_parallel(canvases, recipe, drawn, colour)
+        if canvases.device.type == "cpu" and (size >= LARGE or not compiling):
+            parallel: Tensor = self._in_parallel(canvases, recipe, drawn, colour, size)
             return parallel
-        pixels = dense_view(canvases, recipe, drawn, self.size, colour)
+        pixels = dense_view(canvases, recipe, drawn, size, colour)
         pixels = pixels.clamp(self.black, self.white)
         if recipe.solarize:
             pixels = torch.minimum(pixels, self._inverse(pixels, drawn.solarize))
         return pixels
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _in_parallel(self, canvases: Tensor, recipe: Recipe, drawn: Draw, colour: Colour) -> Tensor:
+    def _in_parallel(
+        self, canvases: Tensor, recipe: Recipe, drawn: Draw, colour: Colour, size: int
+    ) -> Tensor:
         """The same on a CPU: some images at a time, which stay in cache, on every thread."""
-        out = room((*canvases.shape[:2], self.size, self.size), torch.float32)
+        out = room((*canvases.shape[:2], size, size), torch.float32)
         inference = torch.is_inference_mode_enabled()
 
         def small(part: slice, drawn: Draw, colour: Colour) -> None:
-            pixels = dense_view(canvases[part], recipe, drawn, self.size, colour)
+            pixels = dense_view(canvases[part], recipe, drawn, size, colour)
             self._finish(pixels, drawn.solarize if recipe.solarize else None, out[part])
 
         def large(part: slice, drawn: Draw, colour: Colour) -> None:
-            views = banded_views(canvases[part], drawn, self.size, colour)
+            views = banded_views(canvases[part], drawn, size, colour)
             inverted, all_inverted = drawn.solarize.tolist(), drawn.solarize.unbind()
             for number, (pixels, view) in enumerate(zip(views, out[part].unbind(), strict=True)):
                 self._finish(pixels, all_inverted[number] if inverted[number] else None, view)
@@ -137,9 +142,9 @@ class Views(nn.Module):
         def some(part: slice) -> None:
             mine = Draw(*(each[part] for each in drawn)), Colour(*(each[part] for each in colour))
             with torch.inference_mode(inference):  # a thread does not inherit it
-                (small if self.size < LARGE else large)(part, *mine)
+                (small if size < LARGE else large)(part, *mine)
 
-        chunk = 4 * CHUNK if self.size < LARGE else CHUNK
+        chunk = 4 * CHUNK if size < LARGE else CHUNK
         parts = [slice(start, start + chunk) for start in range(0, len(out), chunk)]
         list(_pool(torch.get_num_threads()).map(some, parts))
         return out

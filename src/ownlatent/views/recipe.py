@@ -6,7 +6,7 @@ solarize, clip, normalise.
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from ownlatent.errors import UsageError
 
@@ -17,6 +17,8 @@ class Recipe:
 
     area: tuple[float, float] = (0.08, 1.0)
     """Crop area as a fraction of the image, uniform."""
+    side: float = 1.0
+    """Side of the view as a fraction of the global views'."""
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     """Crop width over height in true pixels, log-uniform."""
     attempts: int = 1
@@ -42,21 +44,58 @@ class Recipe:
 # BYOL, appendix B and table 6: T blurs always, T' rarely, and T' alone solarizes.
 _BYOL = Recipe(blur=1.0), Recipe(blur=0.1, solarize=0.2)
 
-# The small-image form used by published CIFAR runs: no blur, torchvision's crops and colours.
-_CIFAR = Recipe(attempts=10, style="torchvision")
+# The others' papers used torchvision's crops and colours (METHODS.md §2-§8).
+_TORCHVISION = Recipe(attempts=10, style="torchvision")
+_BARLOW = replace(_TORCHVISION, blur=1.0), replace(_TORCHVISION, blur=0.1, solarize=0.2)
+_SIMCLR = replace(
+    _TORCHVISION, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, blur=0.5
+)
+_MOCO2 = replace(_TORCHVISION, area=(0.2, 1.0), saturation=0.4, blur=0.5)
+_MOCO1 = replace(_MOCO2, jitter=1.0, hue=0.4, blur=0.0)
 
-RECIPES: dict[str, tuple[Recipe, ...]] = {
+# The small-image forms used by published CIFAR runs: no blur, and half SimCLR's jitter.
+_CIFAR = _TORCHVISION
+_CIFAR_SIMCLR = replace(_CIFAR, saturation=0.4)
+
+RECIPES: dict[str, tuple[Recipe, Recipe]] = {
     "byol": _BYOL,
+    "simclr": (_SIMCLR, _SIMCLR),
+    "moco1": (_MOCO1, _MOCO1),
+    "moco2": (_MOCO2, _MOCO2),
+    "moco3": (replace(_BARLOW[0], area=(0.2, 1.0)), replace(_BARLOW[1], area=(0.2, 1.0))),
+    "swav": (_SIMCLR, _SIMCLR),
+    "barlow-twins": _BARLOW,
+    "dino": (replace(_BARLOW[0], area=(0.14, 1.0)), replace(_BARLOW[1], area=(0.14, 1.0))),
     "cifar-byol": (_CIFAR, replace(_CIFAR, solarize=0.2)),
+    "cifar-simclr": (_CIFAR_SIMCLR, _CIFAR_SIMCLR),
+    "cifar-moco2": (replace(_MOCO2, blur=0.0), replace(_MOCO2, blur=0.0)),
+}
+"""The two global views, by name."""
+
+# With local crops, the area of the global ones, and what a local one is: SwAV's, DINO's, and for
+# small images solo-learn's, where a local crop is 18 pixels of 32.
+_LOCAL: dict[str, tuple[tuple[float, float], dict[str, Any]]] = {
+    "swav": ((0.14, 1.0), {"area": (0.05, 0.14), "side": 96 / 224}),
+    "dino": ((0.4, 1.0), {"area": (0.05, 0.4), "side": 96 / 224, "blur": 0.5, "solarize": 0.0}),
+    "cifar": ((0.2, 1.0), {"area": (0.08, 0.5), "side": 18 / 32, "solarize": 0.0}),
 }
 
 
-def recipes(name: str) -> tuple[Recipe, ...]:
-    """The recipes called ``name``, one per view.
+def recipes(name: str, crops: int = 0) -> tuple[Recipe, ...]:
+    """The recipes called ``name``, one per view: two global ones, then the local crops.
+
+    Args:
+        name: a key of :data:`RECIPES`.
+        crops: how many local crops, smaller parts of the image at a smaller size.
 
     Raises:
         UsageError: there is no such name.
     """
     if name not in RECIPES:
         raise UsageError(f"No views are called {name!r}; choose one of {', '.join(RECIPES)}.")
-    return RECIPES[name]
+    first, second = RECIPES[name]
+    if not crops:
+        return first, second
+    area, changed = _LOCAL["cifar" if name.startswith("cifar-") else name if name in _LOCAL else "swav"]
+    local = replace(first, **changed)
+    return replace(first, area=area), replace(second, area=area), *[local] * crops
