@@ -23,7 +23,7 @@ from ownlatent.data import decode_canvases, open_source
 from ownlatent.data.canvas import CanvasShape, to_canvas
 from ownlatent.demo import TEST
 from ownlatent.views import RECIPES, Recipe, Views, recipes
-from ownlatent.views.bands import Axis, linear_views
+from ownlatent.views.bands import banded_views
 from ownlatent.views.colour import Colour, rotation
 from ownlatent.views.draw import Draw, draw
 from ownlatent.views.geometry import blur_radius, blurring, resampling
@@ -108,6 +108,7 @@ def table(heads: list[str], rows: list[list[str]]) -> str:
 def against_torchvision(photos: list[Photo]) -> str:
     kinds = ("crop, resize, flip: dense", "crop, resize, flip: banded", "blur of 23 taps")
     found = {kind: Differences() for kind in kinds}
+    every = torch.tensor([torch.inf])
     as_they_are = Colour(torch.eye(3)[None], torch.zeros(1, 3, 3), torch.zeros(1, 3))
     for number, photo in enumerate(photos):
         d, image = one_box(photo, number), photo.pixels.float()
@@ -117,9 +118,8 @@ def against_torchvision(photos: list[Photo]) -> str:
         y = resampling(d.top, d.height, None, SIZE, image.shape[1])[0]
         x = resampling(d.left, d.width, d.flip, SIZE, image.shape[2])[0]
         found[kinds[0]].add(y @ image @ x.T, expected, 1)
-        rows = Axis(d.top, d.height, torch.zeros_like(d.flip), 0 * d.sigma)
-        columns = Axis(d.left, d.width, d.flip, 0 * d.sigma)
-        (banded,) = linear_views(photo.pixels[None], rows, columns, SIZE, as_they_are)
+        sharp = d._replace(sigma=0 * d.sigma, solarize=d.solarize & False)
+        (banded,) = banded_views(photo.pixels[None], sharp, as_they_are, SIZE, -every, every)
         found[kinds[1]].add(banded, expected, 1)
         taps, matrix = 2 * blur_radius(SIZE) + 1, blurring(d.sigma, SIZE)[0]
         blurred = F.gaussian_blur(expected, [taps, taps], [float(d.sigma)] * 2)

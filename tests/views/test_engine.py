@@ -7,9 +7,10 @@ import torch
 import torchvision.transforms.v2.functional as F
 
 from ownlatent.views import RECIPES, Views
+from ownlatent.views.bands import banded_views
 from ownlatent.views.colour import colours, rotation
 from ownlatent.views.draw import draw
-from ownlatent.views.engine import LARGE, banded_views, dense_view, unit
+from ownlatent.views.engine import LARGE, unit
 from ownlatent.views.recipe import Recipe, recipes
 from ownlatent.views.reference import view as reference
 
@@ -24,12 +25,11 @@ def drawn(recipe, canvases, sizes=None, epoch=3, view=0):
 
 
 def linear_view(canvases, recipe, d, size):
-    """A view in [0, 1] units before the clamp, by the path that its size takes."""
+    """A view in [0, 1] units before the clamp."""
     zero, one = torch.zeros(1), torch.ones(1)
     colour = colours(recipe, d, canvases.shape[1]).to_units(unit(canvases), zero, one)
-    if size < LARGE:
-        return dense_view(canvases, recipe, d, size, colour)
-    return torch.stack([view.clone() for view in banded_views(canvases, d, size, colour)])
+    plain = d._replace(solarize=torch.zeros_like(d.solarize))
+    return banded_views(canvases, plain, colour, size, -torch.inf * one, torch.inf * one)
 
 
 def calmed(photos, half, middle=0.5):

@@ -12,16 +12,12 @@ keeps them all.
 """
 
 import math
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from ownlatent.memory import keep_freed, room
-from ownlatent.views.bands import CHUNK, Axis, linear_views
+from ownlatent.memory import keep_freed
 from ownlatent.views.colour import Colour, colours
 from ownlatent.views.draw import Draw, draw
 from ownlatent.views.geometry import blurring, resampling
@@ -29,7 +25,7 @@ from ownlatent.views.recipe import Recipe
 from ownlatent.views.recipe import recipes as named
 
 LARGE = 96
-"""From this side on, in pixels, a CPU skips the zeros of the resampling matrices."""
+"""From this side on, in pixels, a compiled model leaves a CPU's views to :mod:`.bands` too."""
 
 
 class Views(nn.Module):
@@ -69,7 +65,6 @@ class Views(nn.Module):
         self.reference = reference
         m, s = torch.tensor(mean or [0.0]).view(-1, 1, 1), torch.tensor(std or [1.0]).view(-1, 1, 1)
         black, white = -m / s, (1 - m) / s
-        self.bounds: list[tuple[float, float]] = torch.stack([black, white]).flatten(1).T.tolist()
         for name, values in (("mean", m), ("std", s), ("black", black), ("white", white)):
             self.register_buffer(name, values, persistent=False)
 
@@ -113,70 +108,26 @@ class Views(nn.Module):
         colour = colour.to_units(unit(canvases), self.mean.flatten(), self.std.flatten())
         compiling = torch.compiler.is_compiling()
         if canvases.device.type == "cpu" and (size >= LARGE or not compiling):
-            parallel: Tensor = self._in_parallel(canvases, recipe, drawn, colour, size)
-            return parallel
+            banded: Tensor = _banded(canvases, drawn, colour, size, self.black, self.white)
+            return banded
         pixels = dense_view(canvases, recipe, drawn, size, colour)
         pixels = pixels.clamp(self.black, self.white)
         if recipe.solarize:
-            pixels = torch.minimum(pixels, self._inverse(pixels, drawn.solarize))
+            # 1 - x where an image is solarized, else infinity: the smaller of it and x is x below
+            # one half and 1 - x above, or x.
+            solarized = drawn.solarize[:, None, None, None]
+            ends = torch.where(solarized, self.black + self.white, math.inf)
+            pixels = torch.minimum(pixels, ends - pixels)
         return pixels
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _in_parallel(
-        self, canvases: Tensor, recipe: Recipe, drawn: Draw, colour: Colour, size: int
-    ) -> Tensor:
-        """The same on a CPU: some images at a time, which stay in cache, on every thread."""
-        out = room((*canvases.shape[:2], size, size), torch.float32)
-        inference = torch.is_inference_mode_enabled()
 
-        def small(part: slice, drawn: Draw, colour: Colour) -> None:
-            pixels = dense_view(canvases[part], recipe, drawn, size, colour)
-            self._finish(pixels, drawn.solarize if recipe.solarize else None, out[part])
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _banded(
+    canvases: Tensor, drawn: Draw, colour: Colour, size: int, black: Tensor, white: Tensor
+) -> Tensor:
+    from ownlatent.views.bands import banded_views  # numba takes a while to import
 
-        def large(part: slice, drawn: Draw, colour: Colour) -> None:
-            views = banded_views(canvases[part], drawn, size, colour)
-            inverted, all_inverted = drawn.solarize.tolist(), drawn.solarize.unbind()
-            for number, (pixels, view) in enumerate(zip(views, out[part].unbind(), strict=True)):
-                self._finish(pixels, all_inverted[number] if inverted[number] else None, view)
-
-        def some(part: slice) -> None:
-            mine = Draw(*(each[part] for each in drawn)), Colour(*(each[part] for each in colour))
-            with torch.inference_mode(inference):  # a thread does not inherit it
-                (small if size < LARGE else large)(part, *mine)
-
-        chunk = 4 * CHUNK if size < LARGE else CHUNK
-        parts = [slice(start, start + chunk) for start in range(0, len(out), chunk)]
-        list(_pool(torch.get_num_threads()).map(some, parts))
-        return out
-
-    def _finish(self, pixels: Tensor, solarize: Tensor | None, out: Tensor) -> None:
-        """Clamp and solarize ``[..., C, S, S]`` into ``out``; solarize is bool ``[...]``."""
-        # By numbers: bounds that are tensors take an eager CPU ten times as long.
-        planes = zip(self._planes(pixels), self._planes(out), self.bounds, strict=True)
-        for plane, target, (low, high) in planes:
-            torch.clamp(plane, low, high, out=target)
-        if solarize is not None:
-            torch.minimum(out, self._inverse(out, solarize), out=out)
-
-    def _inverse(self, pixels: Tensor, solarize: Tensor) -> Tensor:
-        """1 - x where an image is solarized, else infinity: the smaller of it and x is x below one
-        half and 1 - x above, or x."""
-        ends = torch.where(solarize[..., None, None, None], self.black + self.white, math.inf)
-        return ends - pixels
-
-    def _planes(self, pixels: Tensor) -> list[Tensor]:
-        """Channels by the bounds they share: a bound for each, or one for all."""
-        return [pixels] if len(self.bounds) == 1 else list(pixels.unbind(-3))
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    # Threads of their own inside each product would only get in each other's way.
-    return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-
-
-# A forked process has the pools but not their threads.
-os.register_at_fork(after_in_child=_pool.cache_clear)
+    return banded_views(canvases, drawn, colour, size, black, white)
 
 
 def dense_view(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int, colour: Colour) -> Tensor:
@@ -185,13 +136,6 @@ def dense_view(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int, colour:
     matrix, offset = colour.of(mean)
     view = torch.baddbmm(offset[:, :, None], matrix, resampled.flatten(2))
     return view.view_as(resampled)
-
-
-def banded_views(canvases: Tensor, drawn: Draw, size: int, colour: Colour) -> Iterator[Tensor]:
-    """The same, image by image, for large views on a CPU: see `linear_views`."""
-    rows = Axis(drawn.top, drawn.height, torch.zeros_like(drawn.flip), drawn.sigma)
-    columns = Axis(drawn.left, drawn.width, drawn.flip, drawn.sigma)
-    return linear_views(canvases, rows, columns, size, colour)
 
 
 def _dense(canvases: Tensor, recipe: Recipe, drawn: Draw, size: int) -> tuple[Tensor, Tensor]:
