@@ -133,3 +133,12 @@ def test_weights_start_as_the_papers(name: str, size: int, channels: int) -> Non
 def test_only_a_vit_has_patches_to_freeze(name: str) -> None:
     with pytest.raises(UsageError, match=f"{name} has no patches to freeze.*small-vit"):
         backbone(name, size=32, frozen_patches=True)
+
+
+def test_norms_have_names_and_a_vit_has_none_to_replace() -> None:
+    with pytest.raises(UsageError, match="norm is one of batch, group; got 'layer'"):
+        backbone("small-resnet", size=32, norm="layer")
+    _, line = backbone("small-resnet", size=32, norm="group")
+    assert "group norm" in line
+    net, line = backbone("small-vit", size=32, norm="group")
+    assert "group norm" not in line and type(net.blocks[0].attn.qkv) is nn.Linear

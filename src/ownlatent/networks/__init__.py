@@ -1,10 +1,11 @@
-"""Backbones, heads, the EMA target, and batch norm over a group."""
+"""Backbones, heads, the EMA target, and batch norm over a group or none."""
 
 from ownlatent.networks.backbone import backbone
 from ownlatent.networks.ema import EMA
 from ownlatent.networks.heads import mlp
 from ownlatent.networks.initial import load_weights
 from ownlatent.networks.norm import GroupBatchNorm, group_batch_norm
+from ownlatent.networks.standardised import without_batch_statistics
 from ownlatent.networks.tower import Tower
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "group_batch_norm",
     "load_weights",
     "mlp",
+    "without_batch_statistics",
 ]

@@ -6,12 +6,16 @@ from typing import Any
 import timm
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ownlatent.errors import UsageError
 from ownlatent.networks.frozen import freeze_patches
 from ownlatent.networks.resnet import SMALL_RESNETS, SmallResNet
+from ownlatent.networks.standardised import without_batch_statistics
 from ownlatent.networks.vit import SMALL_VITS, small_vit, take_any_size
 from ownlatent.views import SMALL
+
+NORMS = ("batch", "group")
 
 
 def backbone(
@@ -20,6 +24,7 @@ def backbone(
     size: int = 224,
     *,
     drop_path: float = 0.0,
+    norm: str = "batch",
     frozen_patches: bool = False,
 ) -> tuple[nn.Module, str]:
     """Build a backbone without its classifier, freshly initialised.
@@ -32,6 +37,8 @@ def backbone(
             for that size with patches that leave an 8x8 grid, and takes views of other sizes too,
             its position embedding interpolated (bicubic).
         drop_path: probability with which the deepest residual branch is left out in training.
+        norm: "batch", or "group": group norm and standardised weights where the network has batch
+            norm (:func:`without_batch_statistics`). A ViT, which has none, stays as it is.
         frozen_patches: start a ViT as MoCo v3 does (:func:`freeze_patches`).
 
     Returns:
@@ -40,14 +47,19 @@ def backbone(
 
     Raises:
         UsageError: no such model (with the nearest names), or it cannot take this size,
-            ``drop_path`` or ``frozen_patches``.
+            ``drop_path``, ``norm`` or ``frozen_patches``.
     """
+    if norm not in NORMS:
+        raise UsageError(f"norm is one of {', '.join(NORMS)}; got {norm!r}.")
     if not 0 <= drop_path < 1:
         raise UsageError(f"drop_path is a probability below 1; got {drop_path}.")
     net, stem = _named(name, channels, size, drop_path)
     if frozen_patches:
         freeze_patches(net, name)
         stem += ", frozen"
+    if norm == "group" and any(isinstance(module, _BatchNorm) for module in net.modules()):
+        without_batch_statistics(net)
+        stem += ", group norm and standardised weights"
     return net.train(), _describe(name, net, stem)
 
 
