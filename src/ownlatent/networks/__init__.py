@@ -1,5 +1,6 @@
-"""Backbones, heads, the EMA target, and batch norm over a group or none."""
+"""Backbones, heads, the EMA target, batch norm over a group or none, and attention maps."""
 
+from ownlatent.networks.attention import attention
 from ownlatent.networks.backbone import backbone
 from ownlatent.networks.ema import EMA
 from ownlatent.networks.heads import mlp
@@ -12,6 +13,7 @@ __all__ = [
     "EMA",
     "GroupBatchNorm",
     "Tower",
+    "attention",
     "backbone",
     "group_batch_norm",
     "load_weights",
