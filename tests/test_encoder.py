@@ -2,16 +2,18 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torchvision.transforms.v2.functional as F
 from PIL import Image
+from torch import nn
 
 import ownlatent as ol
 from ownlatent.encoder import Encoder, EncoderFolder, Preprocessing
-from ownlatent.networks import backbone
+from ownlatent.networks import Middle, backbone, without_batch_statistics
 
 RGB = Preprocessing(channels=3, size=24, crop=1.0, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.25))
 
@@ -115,3 +117,110 @@ def test_random_initialisation_is_the_seeds(tmp_path: Path) -> None:
     first, again, other = (folder.blank(seed).backbone.state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(v, again[k]) for k, v in first.items())
     assert any(not torch.equal(v, other[k]) for k, v in first.items())
+
+
+OPTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("small-resnet", {"norm": "group"}),
+    ("small-vit", {"frozen_patches": True}),
+    ("small-vit", {"norm": "group", "frozen_patches": False}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIONS)
+def test_a_backbone_of_options_is_rebuilt(
+    name: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    net, _ = backbone(name, 3, 24, **options)
+    EncoderFolder.write(tmp_path / "encoder", {"online": Encoder(net, name, RGB, options=options)})
+    loaded = ol.load_encoder(tmp_path)
+    images = torch.randint(0, 256, (4, 3, 24, 24), dtype=torch.uint8)
+    expected = Encoder(net, name, RGB).eval()(images)
+    torch.testing.assert_close(loaded(images), expected, rtol=0, atol=0)
+    frozen = [k for k, p in loaded.backbone.named_parameters() if not p.requires_grad]
+    assert frozen == [k for k, p in net.named_parameters() if not p.requires_grad]
+    config = json.loads((tmp_path / "encoder/config.json").read_text())
+    assert config["backbone_options"] == loaded.options == options
+
+
+def test_a_folder_from_before_there_were_options_loads(tmp_path: Path) -> None:
+    online = encoder()
+    EncoderFolder.write(tmp_path / "encoder", {"online": online})
+    file = tmp_path / "encoder/config.json"
+    config = json.loads(file.read_text())
+    del config["backbone_options"], config["middle"]
+    file.write_text(json.dumps(config))
+    images = torch.randint(0, 256, (2, 3, 24, 24), dtype=torch.uint8)
+    torch.testing.assert_close(ol.load_encoder(tmp_path)(images), online.eval()(images))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_a_backbone_with_the_heads_first_layer_is_rebuilt(
+    bias: bool, norm: str, tmp_path: Path
+) -> None:
+    """SimCLR v2's middle beside the backbone it stands on."""
+    options = {"norm": norm}
+    net, _ = backbone("small-resnet", 3, 24, **options)
+    first = nn.Sequential(nn.Linear(net.num_features, 40, bias=bias), nn.BatchNorm1d(40), nn.ReLU())
+    first.train()(10 * torch.randn(8, net.num_features))  # its statistics are worth saving
+    if norm == "group":
+        without_batch_statistics(first)
+    encoders = {
+        name: Encoder(each, "small-resnet", RGB, options=options)
+        for name, each in {"online": net, "middle": Middle(net, first)}.items()
+    }
+    EncoderFolder.write(tmp_path / "encoder", encoders)
+    config = json.loads((tmp_path / "encoder/config.json").read_text())
+    assert config["middle"] == {"middle": {"hidden": 40, "bias": bias}}
+    images = torch.randint(0, 256, (4, 3, 24, 24), dtype=torch.uint8)
+    online, middle = (ol.load_encoder(tmp_path, network=name) for name in encoders)
+    assert (online.num_features, middle.num_features) == (net.num_features, 40)
+    assert config["num_features"] == net.num_features
+    assert middle(images).shape == (4, 40)
+    expected = first.eval()(online(images))
+    torch.testing.assert_close(middle(images), expected)
+    assert EncoderFolder.find(tmp_path).blank(0, "middle").num_features == 40
+
+
+HOSTILE: list[dict[str, Any]] = [
+    {"backbone_options": value}
+    for value in (
+        None,
+        [],
+        "norm",
+        {"norm": "layer"},
+        {"norm": ["group"]},
+        {"norm": None},
+        {"frozen_patches": 1},
+        {"frozen_patches": "yes"},
+        {"name": "resnet18"},
+        {"drop_path": 0.5},
+        {"frozen_patches": True},  # of a ResNet
+    )
+] + [
+    {"middle": value}
+    for value in (
+        None,
+        [],
+        {"online": None},
+        {"online": {}},
+        {"online": {"hidden": 8}},
+        {"online": {"hidden": True, "bias": True}},
+        {"online": {"hidden": 8.0, "bias": True}},
+        {"online": {"hidden": 8, "bias": 1}},
+        {"online": {"hidden": 0, "bias": True}},
+        {"online": {"hidden": 10**15, "bias": True}},
+        {"online": {"hidden": 8, "bias": True, "norm": "group"}},
+        {"target": {"hidden": 8, "bias": True}},
+        {"online": {"hidden": 8, "bias": True}},  # its weights are a backbone's
+    )
+]
+
+
+@pytest.mark.parametrize("change", HOSTILE, ids=json.dumps)
+def test_settings_that_cannot_be_are_one_sentence(change: dict[str, Any], tmp_path: Path) -> None:
+    EncoderFolder.write(tmp_path / "encoder", {"online": encoder()})
+    file = tmp_path / "encoder/config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(ol.UsageError, match=r"damaged|has no patches to freeze"):
+        ol.load_encoder(tmp_path)

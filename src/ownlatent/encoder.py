@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from ownlatent.checks import damaged, read_json, require_options, require_within, with_tuples
 from ownlatent.errors import UsageError
-from ownlatent.networks import backbone
+from ownlatent.networks import Middle, backbone
+from ownlatent.networks.backbone import NORMS
 from ownlatent.views.geometry import resampling
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     Images = Tensor | Image | Sequence[Tensor | Image]
 
 _FORMAT = 1
-_BOUNDS = {"channels": (1, 16), "size": (1, 4096), "crop": (0.01, 1)}
+_BOUNDS = {"channels": (1, 16), "size": (1, 4096), "crop": (0.01, 1), "hidden": (1, 2**14)}
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,12 @@ class Encoder(nn.Module):
     bicubic interpolation, and values are scaled so that 1 is the brightest their type can hold.
 
     Args:
-        net: ``[B, C, S, S]`` to ``[B, D]``.
+        net: ``[B, C, S, S]`` to ``[B, D]``: a backbone, or a :class:`Middle` of one.
         name: the backbone's name, for :func:`ownlatent.networks.backbone`.
         preprocessing: what images go through.
         provenance: where it came from, as JSON would hold it.
+        options: what else ``backbone`` was given that shapes it: ``norm``, ``frozen_patches``. A
+            ``Middle``'s own layer follows the same ``norm``.
     """
 
     mean: Tensor
@@ -62,12 +65,14 @@ class Encoder(nn.Module):
         name: str,
         preprocessing: Preprocessing,
         provenance: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = net
         self.name = name
         self.preprocessing = preprocessing
         self.provenance = provenance or {}
+        self.options = options or {}
         self.num_features: int = net.num_features
         for statistic in ("mean", "std"):
             value = torch.tensor(getattr(preprocessing, statistic)).view(-1, 1, 1)
@@ -157,8 +162,14 @@ class EncoderFolder:
         config = {
             "format": _FORMAT,
             "backbone": first.name,
+            "backbone_options": first.options,
             "num_features": first.num_features,
             "networks": list(encoders),
+            "middle": {
+                name: encoder.backbone.shape()
+                for name, encoder in encoders.items()
+                if isinstance(encoder.backbone, Middle)
+            },
             "preprocessing": asdict(first.preprocessing),
             "provenance": first.provenance,
         }
@@ -191,15 +202,20 @@ class EncoderFolder:
             f"There is no encoder in {path}; give a run folder that has finished, or its encoder/."
         )
 
-    def blank(self, seed: int | None = None) -> Encoder:
+    def blank(self, seed: int | None = None, network: str | None = None) -> Encoder:
         """The encoder with a fresh random start instead of its weights."""
         preprocessing = _preprocessing(self.config)
+        name, provenance = self.config["backbone"], self.config["provenance"]
+        options = self.config.get("backbone_options", {})  # older folders have none
+        middle = self.config.get("middle", {}).get(network or self.config["networks"][0])
         with torch.random.fork_rng(devices=[]):
             if seed is not None:
                 torch.manual_seed(seed)
-            size = self.config["provenance"].get("view_size", preprocessing.size)
-            net, _ = backbone(self.config["backbone"], preprocessing.channels, size)
-        return Encoder(net, self.config["backbone"], preprocessing, self.config["provenance"])
+            size = provenance.get("view_size", preprocessing.size)
+            net, _ = backbone(name, preprocessing.channels, size, **options)
+            if middle is not None:
+                net = Middle.blank(net, **middle, norm=options.get("norm", "batch"))
+        return Encoder(net, name, preprocessing, provenance, options)
 
     def load(self, network: str | None = None) -> Encoder:
         """The encoder with its weights, in eval mode; ``network`` is "online" by default."""
@@ -207,7 +223,7 @@ class EncoderFolder:
         if network not in self.config["networks"]:
             known = ", ".join(self.config["networks"])
             raise UsageError(f"There is no {network!r} network in {self.path}; it has {known}.")
-        encoder = self.blank()
+        encoder = self.blank(network=network)
         file = self.path / f"{network}.safetensors"
         try:
             encoder.backbone.load_state_dict(load_file(file))
@@ -232,6 +248,23 @@ def _require_settings(config: dict[str, Any]) -> None:
     require_within("view_size", size, *_BOUNDS["size"])
     if not networks or not all(isinstance(name, str) and name.isidentifier() for name in networks):
         raise TypeError(f"networks cannot be {networks!r}")
+    options = config.get("backbone_options", {})
+    _require_kinds("backbone_options", options, norm=str, frozen_patches=bool)
+    if options.get("norm", "batch") not in NORMS:
+        raise TypeError(f"norm cannot be {options['norm']!r}")
+    for name, shape in config.get("middle", {}).items():
+        _require_kinds("middle", shape, hidden=int, bias=bool)
+        if name not in networks:
+            raise TypeError(f"middle is of {name!r}, which is no network")
+        if len(shape) != 2:
+            raise TypeError(f"middle cannot be {shape!r}")
+        require_within("hidden", shape["hidden"], *_BOUNDS["hidden"])
+
+
+def _require_kinds(name: str, value: Any, **kinds: type) -> None:
+    """Raises TypeError where an object of JSON has keys of other names or types."""
+    if not isinstance(value, dict) or any(type(v) is not kinds.get(k) for k, v in value.items()):
+        raise TypeError(f"{name} cannot be {value!r}")
 
 
 def load_encoder(path: str | Path, *, network: str | None = None) -> Encoder:

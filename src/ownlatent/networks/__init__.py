@@ -1,5 +1,6 @@
-"""Backbones, heads, the EMA target, and batch norm over a group."""
+"""Backbones, heads, the EMA target, batch norm over a group or none, and attention maps."""
 
+from ownlatent.networks.attention import attention
 from ownlatent.networks.backbone import backbone
 from ownlatent.networks.ema import EMA
 from ownlatent.networks.heads import (
@@ -14,6 +15,7 @@ from ownlatent.networks.heads import (
 from ownlatent.networks.initial import load_weights
 from ownlatent.networks.middle import Middle
 from ownlatent.networks.norm import GroupBatchNorm, group_batch_norm, shuffled
+from ownlatent.networks.standardised import without_batch_statistics
 from ownlatent.networks.tower import Tower, as_one
 from ownlatent.networks.world import gather, own, world_size
 
@@ -26,6 +28,7 @@ __all__ = [
     "Tower",
     "WeightNorm",
     "as_one",
+    "attention",
     "backbone",
     "fan_in",
     "gather",
@@ -36,5 +39,6 @@ __all__ = [
     "own",
     "shuffled",
     "trunc_normal",
+    "without_batch_statistics",
     "world_size",
 ]

@@ -1,4 +1,4 @@
-"""Backbones by name: timm's, and a small one of our own; a stem that fits small images."""
+"""Backbones by name: timm's, and small ones of our own; a stem that fits small images."""
 
 import difflib
 from typing import Any
@@ -6,44 +6,74 @@ from typing import Any
 import timm
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ownlatent.errors import UsageError
+from ownlatent.networks.frozen import freeze_patches
 from ownlatent.networks.resnet import SMALL_RESNETS, SmallResNet
+from ownlatent.networks.standardised import without_batch_statistics
+from ownlatent.networks.vit import SMALL_VITS, small_vit, take_any_size
 from ownlatent.views import SMALL
+
+NORMS = ("batch", "group")
 
 
 def backbone(
-    name: str, channels: int = 3, size: int = 224, *, drop_path: float = 0.0
+    name: str,
+    channels: int = 3,
+    size: int = 224,
+    *,
+    drop_path: float = 0.0,
+    norm: str = "batch",
+    frozen_patches: bool = False,
 ) -> tuple[nn.Module, str]:
     """Build a backbone without its classifier, freshly initialised.
 
     Args:
-        name: a timm model, or "small-resnet".
+        name: a timm model, "small-resnet" or "small-vit".
         channels: of the images.
         size: side of the views in pixels. Up to 64, a ResNet's 7x7 stride-2 stem and max pooling
             become one 3x3 stride-1 convolution, as published CIFAR runs have it; a ViT is built
-            for that size with patches that leave an 8x8 grid.
+            for that size with patches that leave an 8x8 grid, and takes views of other sizes too,
+            its position embedding interpolated (bicubic).
         drop_path: probability with which the deepest residual branch is left out in training.
+        norm: "batch", or "group": group norm and standardised weights where the network has batch
+            norm (:func:`without_batch_statistics`). A ViT, which has none, stays as it is.
+        frozen_patches: start a ViT as MoCo v3 does (:func:`freeze_patches`).
 
     Returns:
         the network, ``[B, C, H, W]`` to pooled features ``[B, num_features]``, and a line that
         says what it is.
 
     Raises:
-        UsageError: no such model (with the nearest names), or it cannot take this size or
-            ``drop_path``.
+        UsageError: no such model (with the nearest names), or it cannot take this size,
+            ``drop_path``, ``norm`` or ``frozen_patches``.
     """
+    if norm not in NORMS:
+        raise UsageError(f"norm is one of {', '.join(NORMS)}; got {norm!r}.")
     if not 0 <= drop_path < 1:
         raise UsageError(f"drop_path is a probability below 1; got {drop_path}.")
+    net, stem = _named(name, channels, size, drop_path)
+    if frozen_patches:
+        freeze_patches(net, name)
+        stem += ", frozen"
+    if norm == "group" and any(isinstance(module, _BatchNorm) for module in net.modules()):
+        without_batch_statistics(net)
+        stem += ", group norm and standardised weights"
+    return net.train(), _describe(name, net, stem)
+
+
+def _named(name: str, channels: int, size: int, drop_path: float) -> tuple[Any, str]:
+    """The network, and what its stem is."""
     if name in SMALL_RESNETS:
         if drop_path:
             raise UsageError(
                 f"{name} has no drop-path; leave --drop-path out or take a timm model."
             )
-        net: Any = SmallResNet(channels, **SMALL_RESNETS[name])
-        return net, _describe(name, net, "its own stem for small images")
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, [*SMALL_RESNETS, *timm.list_models()], n=3)
+        return SmallResNet(channels, **SMALL_RESNETS[name]), "its own stem for small images"
+    if name not in SMALL_VITS and not timm.is_model(name):
+        known = [*SMALL_RESNETS, *SMALL_VITS, *timm.list_models()]
+        near = difflib.get_close_matches(name, known, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()."
         raise UsageError(f"No backbone is called {name!r}; {hint}")
     options: dict[str, Any] = {"num_classes": 0, "in_chans": channels, "pretrained": False}
@@ -51,8 +81,13 @@ def backbone(
         options["drop_path_rate"] = drop_path
     stem = "standard stem"
     try:
-        if name.startswith(("vit_", "deit")):
+        if name in SMALL_VITS:
+            net: Any = small_vit(name, channels, size, drop_path)
+            stem = f"{net.patch_embed.patch_size[0]}-pixel patches for {size}-pixel images"
+        elif name.startswith(("vit_", "deit")):
             options["img_size"] = size
+            if "relpos" not in name:  # these know the places of one grid only
+                options["dynamic_img_size"] = True
             if size <= SMALL:
                 options["patch_size"] = max(1, size // 8)
                 stem = f"{options['patch_size']}-pixel patches for {size}-pixel images"
@@ -61,16 +96,17 @@ def backbone(
             net = timm.create_model(name, **options)
             if size <= SMALL and _shrink_stem(net, channels):
                 stem = f"3x3 stride-1 stem without max pooling, for {size}-pixel images"
+        take_any_size(net)
         with torch.no_grad():
             features = net.eval()(torch.zeros(1, channels, size, size))
         net.num_features = features.shape[1]  # some report the width before their last layer
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or "it fails on them").splitlines()[0]  # an assertion may say nothing
         raise UsageError(
             f"Backbone {name!r} cannot take {channels}-channel images of {size} pixels ({reason}); "
             "choose another backbone or view size."
         ) from error
-    return net.train(), _describe(name, net, stem)
+    return net, stem
 
 
 def _shrink_stem(net: Any, channels: int) -> bool:

@@ -15,7 +15,7 @@ from ownlatent.encoder import Encoder, Preprocessing
 from ownlatent.errors import UsageError
 from ownlatent.methods import Method, find
 from ownlatent.methods.options import settle
-from ownlatent.networks import backbone, group_batch_norm, load_weights
+from ownlatent.networks import backbone, group_batch_norm, load_weights, without_batch_statistics
 from ownlatent.optim import optimizer as make_optimizer
 from ownlatent.optim import parameter_groups
 from ownlatent.training import fabric as devices
@@ -24,6 +24,8 @@ from ownlatent.training.progress import decoding
 from ownlatent.training.provenance import versions
 from ownlatent.training.resolve import plan, view_size
 from ownlatent.views import SMALL, Views
+
+_HEADS = ("projector", "predictor")
 
 
 @dataclass
@@ -159,9 +161,7 @@ def _method(
     channels = canvases.pixels.shape[1]
     kind = find(config.method)
     options = settle(config.method, kind, settled.options)
-    built: dict[str, Any] = {}
-    if settled.norm != "batch" or settled.frozen_patches:
-        built = {"norm": settled.norm, "frozen_patches": settled.frozen_patches}
+    built: dict[str, Any] = {"norm": settled.norm, "frozen_patches": settled.frozen_patches}
     net, line = backbone(
         config.backbone, channels, settled.size, drop_path=config.drop_path, **built
     )
@@ -174,7 +174,8 @@ def _method(
         options["target"], _ = backbone(config.backbone, channels, settled.size, **built)
     method = kind(net, **options)
     if settled.norm == "group":
-        _without_batch_norm(method)
+        for head in _heads(method):
+            without_batch_statistics(head, keep=[m for m in head if isinstance(m, nn.Linear)][-1:])
     height, width = canvases.pixels.shape[2:]
     small = max(height, width) <= SMALL
     preprocessing = Preprocessing(
@@ -195,7 +196,13 @@ def _method(
         "versions": versions(),
     }
     encoders = {
-        name: Encoder(each, config.backbone, preprocessing, provenance)
+        name: Encoder(each, config.backbone, preprocessing, provenance, built)
         for name, each in method.encoders.items()
     }
     return method, encoders, lines
+
+
+def _heads(method: Method) -> list[nn.Sequential]:
+    """The multi-layer perceptrons of a method, its targets' too."""
+    named = (module for name, module in method.named_modules() if name.split(".")[-1] in _HEADS)
+    return [module for module in named if isinstance(module, nn.Sequential)]
