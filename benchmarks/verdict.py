@@ -18,7 +18,6 @@ import torch
 import ownlatent as ol
 from ownlatent.demo import TRAIN
 
-
 BROKEN: dict[str, dict[str, Any]] = {
     "no predictor": {"predictor": False},
     "gradient through both": {"targets": "shared"},
@@ -42,13 +41,18 @@ DEMO: dict[str, Any] = SGD | {"tau": 0.9, "size": 20}
 CHECK: Rows = [
     *((f"demo, seed {seed}", "healthy", DEMO | {"seed": seed}) for seed in (1, 2, 3)),
     *(
-        (f"demo, {name}, seed {seed}", "collapsed", DEMO | {"seed": seed} | broken) for name, broken in BROKEN.items()
+        (f"demo, {name}, seed {seed}", "collapsed", DEMO | {"seed": seed} | broken)
+        for name, broken in BROKEN.items()
         for seed in (1, 2, 3)
     ),
     ("AdamW, narrow heads", "healthy", ADAMW | {"hidden": 128, "dim": 32}),
     ("SGD, batch 256", "healthy", SGD | {"batch_size": 256, "steps": 400}),
     ("residual net of timm", "healthy", SGD | {"backbone": "test_resnet"}),
-    ("the same, no predictor", "collapsed", SGD | BROKEN["no predictor"] | {"backbone": "test_resnet"}),
+    (
+        "the same, no predictor",
+        "collapsed",
+        SGD | BROKEN["no predictor"] | {"backbone": "test_resnet"},
+    ),
     ("AdamW, rate times 100,000", "diverged", ADAMW | {"base_lr": 400.0}),
 ]
 PHOTOS: Rows = [

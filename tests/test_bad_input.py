@@ -181,7 +181,12 @@ OTHERS = [
     Case("finished", lambda: None, "resume run", "has finished: 2 steps of 2"),
     Case("config cut", lambda: cut(Path("run/config.json")), "resume run", "damaged"),
     Case("config empty", lambda: text("run/config.json", "{}"), "resume run", "restore it"),
-    Case("odd plan", lambda: edited("config.json", plan__options={"hidden": "x"}), "resume run", "hidden must"),
+    Case(
+        "odd plan",
+        lambda: edited("config.json", plan__options={"hidden": "x"}),
+        "resume run",
+        "hidden must",
+    ),
     Case("odd option", lambda: edited("config.json", asked__keep=-1), "resume run", "keep must be"),
     Case(
         "another network",

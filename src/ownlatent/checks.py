@@ -74,7 +74,9 @@ def require_options(options: Any, bounds: Bounds) -> None:
 
 def _is_a(value: Any, kind: Any) -> bool:
     if get_origin(kind) is tuple:
-        return isinstance(value, tuple | list) and all(_is_a(each, get_args(kind)[0]) for each in value)
+        return isinstance(value, tuple | list) and all(
+            _is_a(each, get_args(kind)[0]) for each in value
+        )
     if get_origin(kind) is dict:
         return isinstance(value, dict)
     if kind is Path:

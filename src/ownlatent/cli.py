@@ -206,14 +206,10 @@ def _run(command: object) -> None:
         else:
             print(listing(found) if found else f"There are no runs in {command.folder} yet.")
     elif isinstance(command, Methods):
-        from ownlatent.methods.table import comparison, details, page
+        from ownlatent.methods import table as methods
 
-        if command.method is not None:
-            found = details(command.method)
-            print(json.dumps(found, indent=2) if command.json else page(found))
-        else:
-            rows = comparison()
-            print(json.dumps(rows, indent=2) if command.json else page(rows))
+        rows = methods.details(command.method) if command.method else methods.comparison()
+        print(json.dumps(rows, indent=2) if command.json else methods.page(rows))
     elif isinstance(command, Doctor):
         from ownlatent.doctor import advice, examine, page
 

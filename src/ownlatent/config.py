@@ -30,7 +30,7 @@ class Pretrain:
     set: tuple[str, ...] = ()
     """Options of the method as name=value; ownlatent methods METHOD lists them."""
     backbone: str = "resnet18"
-    """A timm model name, or small-resnet."""
+    """A timm model name, small-resnet or small-vit."""
     size: int | None = None
     """Side of the views in pixels. [images up to 64 pixels: their own; else 224]"""
     views: str | None = None

@@ -15,7 +15,17 @@ from torch import Tensor, nn
 from ownlatent.config import Pretrain
 from ownlatent.data import Canvases, decode_canvases, open_source
 from ownlatent.methods import (
-    BYOL, DINO, METHODS, BarlowTwins, Method, MoCo, MoCo3, SimCLR, SimSiam, SwAV, VICReg,
+    BYOL,
+    DINO,
+    METHODS,
+    BarlowTwins,
+    Method,
+    MoCo,
+    MoCo3,
+    SimCLR,
+    SimSiam,
+    SwAV,
+    VICReg,
 )  # fmt: skip
 from ownlatent.methods.options import defaults
 from ownlatent.methods.queue import Queue
@@ -39,7 +49,7 @@ def views(crops: int = 0, batch: int = 8) -> list[Tensor]:
     return [torch.randn(batch, 3, s, s, generator=generator) for s in [12, 12, *[8] * crops]]
 
 
-# --- 9: which views share a batch-norm batch -------------------------------------------------------
+# --- 9: which views share a batch-norm batch --------------------
 
 
 @pytest.mark.parametrize(
@@ -69,7 +79,7 @@ def test_views_are_batched_as_in_the_paper(
     assert (seen["backbone"], seen["head"]) == (backbone_batches, head_batches)
 
 
-# --- 10: shuffled batch norm -----------------------------------------------------------------------
+# --- 10: shuffled batch norm --------------------
 
 
 def test_keys_are_normalised_among_other_images_than_queries() -> None:
@@ -104,7 +114,7 @@ def test_without_groups_nothing_is_shuffled() -> None:
     torch.testing.assert_close(kept, expected, rtol=1e-4, atol=1e-5)
 
 
-# --- 15: the queue ---------------------------------------------------------------------------------
+# --- 15: the queue --------------------
 
 
 def test_the_queue_is_first_in_first_out_for_any_batch() -> None:
@@ -135,7 +145,7 @@ def test_keys_are_enqueued_after_they_were_used_and_with_length_one() -> None:
     assert not torch.equal(method.queue.vectors[:8], before[:8])
 
 
-# --- 16: DINO --------------------------------------------------------------------------------------
+# --- 16: DINO --------------------
 
 
 def test_dinos_centre_is_used_before_it_moves() -> None:
@@ -178,9 +188,7 @@ def test_dinos_teacher_has_no_drop_path_and_the_same_parameters() -> None:
     new = method.target.network.projector[2]
     for name in ("direction", "length"):  # averaged apart, at tau = 0.996
         online = getattr(method.online.projector[2], name)
-        torch.testing.assert_close(
-            getattr(new, name), 0.996 * getattr(old, name) + 0.004 * online
-        )
+        torch.testing.assert_close(getattr(new, name), 0.996 * getattr(old, name) + 0.004 * online)
 
 
 def test_gradients_are_clipped_tensor_by_tensor() -> None:
@@ -229,7 +237,7 @@ def test_prototypes_keep_length_one() -> None:
     torch.testing.assert_close(lengths, torch.ones(12))
 
 
-# --- 18: SimSiam -----------------------------------------------------------------------------------
+# --- 18: SimSiam --------------------
 
 
 def test_simsiams_heads() -> None:
@@ -257,9 +265,7 @@ def test_simsiams_gradient_goes_through_the_prediction_only() -> None:
     method.zero_grad()
     z = [method.online(view)[1] for view in pair]
     p = [method.predictor(each) for each in z]
-    loss = -sum(
-        F.cosine_similarity(p[i], z[1 - i].detach()).mean() for i in range(2)
-    ) / 2
+    loss = -sum(F.cosine_similarity(p[i], z[1 - i].detach()).mean() for i in range(2)) / 2
     loss.backward()
     torch.testing.assert_close(
         gradient, method.online.projector[0].weight.grad, rtol=1e-3, atol=1e-6
@@ -289,7 +295,11 @@ def test_simsiams_predictor_keeps_its_rate() -> None:
 
 
 def test_a_moving_average_exists_only_where_the_paper_has_one() -> None:
-    averaged = {name for name, kind in METHODS.items() if isinstance(getattr(build(kind), "target", None), EMA)}
+    averaged = {
+        name
+        for name, kind in METHODS.items()
+        if isinstance(getattr(build(kind), "target", None), EMA)
+    }
     assert averaged == {"byol", "moco", "moco3", "dino"}
 
 

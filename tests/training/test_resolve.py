@@ -33,7 +33,11 @@ def test_the_papers_numbers(canvases: Canvases) -> None:
 
 def test_what_is_asked_comes_before_the_preset(canvases: Canvases) -> None:
     p = settle(
-        canvases, preset="paper-100", batch_size=256, base_lr=0.1, steps=50,
+        canvases,
+        preset="paper-100",
+        batch_size=256,
+        base_lr=0.1,
+        steps=50,
         set=("tau=0.9", "hidden=32"),
     )
     assert (p.lr, p.total_steps) == (0.1, 50)

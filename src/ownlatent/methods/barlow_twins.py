@@ -1,6 +1,6 @@
 """Barlow Twins: Self-Supervised Learning via Redundancy Reduction (Zbontar et al., 2021)."""
 
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -36,7 +36,7 @@ class BarlowTwins(Method):
         *,
         hidden: int = 8192,
         dim: int = 8192,
-        off_diagonal: float | str = 0.0051,
+        off_diagonal: float | Literal["mean"] = 0.0051,
         predictor: bool = False,
         stop_gradient: bool = False,
     ) -> None:

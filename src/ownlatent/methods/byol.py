@@ -73,7 +73,7 @@ class BYOL(Method):
         # One forward, and so one batch-norm batch, per view and network.
         features, z = zip(*(self.online(view) for view in views), strict=True)
         predictions = [self.predictor(each) for each in z]
-        targets = z[:GLOBAL]
+        targets = list(z[:GLOBAL])
         if self.targets == "average":
             targets = [self.target(view)[1] for view in views[:GLOBAL]]
 
@@ -85,8 +85,8 @@ class BYOL(Method):
         total = 2 * mean_over_pairs(loss, views)  # of two views: their sum
         if self.beta:
             for i in range(GLOBAL):
-                parts = (gather(x) for x in (predictions[i], targets[1 - i], targets[i]))
-                total += self.beta * byol_contrast(*parts, self.alpha)
+                prediction, other, same = map(gather, (predictions[i], targets[1 - i], targets[i]))
+                total += self.beta * byol_contrast(prediction, other, same, self.alpha)
         return Outcome(total, features[0].detach(), z[0].detach())
 
     def after_step(self, step: int, total_steps: int, kept: Tensor | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Emerging Properties in Self-Supervised Vision Transformers (Caron et al., 2021): equations 1-4."""
+"""Emerging Properties in Self-Supervised Vision Transformers (Caron et al., 2021): eqs. 1-4."""
 
 import math
 from collections.abc import Iterable

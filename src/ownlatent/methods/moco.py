@@ -4,7 +4,7 @@ import math
 from typing import Any, Literal
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ownlatent.methods.crops import mean_over_pairs
 from ownlatent.methods.method import About, Method, Outcome

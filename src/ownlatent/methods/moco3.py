@@ -1,4 +1,4 @@
-"""An Empirical Study of Training Self-Supervised Vision Transformers (Chen et al., 2021): MoCo v3."""
+"""MoCo v3: Training Self-Supervised Vision Transformers (Chen et al., 2021), algorithm 1."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""A method's options are the keyword arguments of its constructor: read, and held to their types."""
+"""A method's options: the keyword arguments of its constructor, held to their types."""
 
 import inspect
 import types
@@ -87,6 +87,8 @@ def _value(option: str, value: Any, hint: Any) -> Any:
         if get_origin(kind) is Literal:
             if value in get_args(kind):
                 return value
+            if len(kinds) > 1:
+                continue
             known = ", ".join(map(str, get_args(kind)))
             raise UsageError(f"{option} must be one of {known}; got {value!r}.")
         try:

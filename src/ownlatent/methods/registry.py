@@ -45,7 +45,9 @@ def find(name: str) -> type[Method]:
         try:
             method = entry.load()
         except Exception as error:  # another package's code fails in its own ways
-            raise UsageError(f"The method {name!r} of {entry.value} cannot load: {error}.") from error
+            raise UsageError(
+                f"The method {name!r} of {entry.value} cannot load: {error}."
+            ) from error
         if not (isinstance(method, type) and issubclass(method, Method)):
             raise UsageError(f"{entry.value} is not a subclass of ownlatent.methods.Method.")
         return METHODS.setdefault(name, method)

@@ -88,4 +88,6 @@ class SimCLR(Method):
     def encoders(self) -> dict[str, nn.Module]:
         if self.layers < 3:
             return super().encoders
-        return super().encoders | {"middle": Middle(self.online.backbone, self.online.projector[:3])}
+        return super().encoders | {
+            "middle": Middle(self.online.backbone, self.online.projector[:3])
+        }

@@ -56,7 +56,7 @@ class SimSiam(Method):
     def forward(self, views: list[Tensor]) -> Outcome:
         features, z = zip(*(self.online(view) for view in views), strict=True)
         p = [self.predictor(each) for each in z]
-        targets = z
+        targets = list(z)
         if self.alternate > 1:
             targets = [self.target(view)[1] for view in views[:GLOBAL]]
 

@@ -1,4 +1,4 @@
-"""Unsupervised Learning of Visual Features by Contrasting Cluster Assignments (Caron et al., 2020)."""
+"""SwAV: Contrasting Cluster Assignments (Caron et al., 2020), equations 1-3."""
 
 import math
 from collections.abc import Iterable
@@ -91,7 +91,7 @@ class SwAV(Method):
         self.prototypes.normalise()
         if kept is not None:
             for queue, vectors in zip(self.queues, kept.unbind(1), strict=True):
-                queue.add(vectors)
+                queue.add(vectors)  # type: ignore[operator]
 
     def held(self, epoch: float) -> Iterable[nn.Parameter]:
         return self.prototypes.parameters() if epoch < self.freeze else ()

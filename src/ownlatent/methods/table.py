@@ -30,7 +30,7 @@ def _row(name: str) -> dict[str, str]:
     kind = find(name)
     recipe = _papers(name)
     with torch.device("meta"):  # built, but without memory
-        method = kind(_Stub(), **recipe.options)  # type: ignore[call-arg]
+        method = kind(_Stub(), **recipe.options)
     parts = list(method.modules())
     queue = next((part for part in parts if isinstance(part, Queue)), None)
     last = next((part for part in parts if isinstance(part, Prototypes | WeightNorm)), None)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ownlatent.methods.crops import mean_over_pairs
 from ownlatent.methods.method import About, Method, Outcome

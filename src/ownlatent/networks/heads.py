@@ -1,6 +1,7 @@
 """The multi-layer perceptrons that methods put on a backbone, as projectors and as predictors."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -30,12 +31,12 @@ def mlp(
         init: sets a linear layer's weights; None: torch's own.
     """
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths[:-2], widths[1:-1], strict=True):
+    for inputs, outputs in pairwise(widths[:-1]):
         layers.append(nn.Linear(inputs, outputs, bias=bias))
         if norm:
             layers.append(nn.BatchNorm1d(outputs))
         layers.append(activation(inplace=True) if activation is nn.ReLU else activation())
-    layers.append(nn.Linear(*widths[-2:], bias=last_bias))
+    layers.append(nn.Linear(widths[-2], widths[-1], bias=last_bias))
     if last_norm is not None:
         layers.append(nn.BatchNorm1d(widths[-1], affine=last_norm != "plain"))
     head = nn.Sequential(*layers)

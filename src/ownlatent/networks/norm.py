@@ -78,16 +78,19 @@ class GroupBatchNorm(nn.Module):
         parts, means, variances = [], [], []
         for part in x.chunk(groups):
             size = x.shape[1]
-            mean, var = (x.new_zeros(size, dtype=torch.promote_types(x.dtype, torch.float32)) for _ in range(2))
-            parts.append(
-                F.batch_norm(part, mean, var, self.weight, self.bias, True, 1.0, self.eps)
+            mean, var = (
+                x.new_zeros(size, dtype=torch.promote_types(x.dtype, torch.float32))
+                for _ in range(2)
             )
+            parts.append(F.batch_norm(part, mean, var, self.weight, self.bias, True, 1.0, self.eps))
             means.append(mean)
             variances.append(var)
         if self.running_mean is not None and self.running_var is not None:
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(torch.stack(means).mean(0).to(self.running_mean), self.momentum)
-            self.running_var.lerp_(torch.stack(variances).mean(0).to(self.running_var), self.momentum)
+            self.running_var.lerp_(
+                torch.stack(variances).mean(0).to(self.running_var), self.momentum
+            )
         return parts[0] if groups == 1 else torch.cat(parts)
 
     def _track(self, mean: Tensor, var: Tensor, count: int) -> None:

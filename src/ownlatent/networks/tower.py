@@ -42,4 +42,4 @@ def as_one(network: Callable[[Tensor], Tensor], parts: Sequence[Tensor]) -> list
     # Channels go last and back, which is how convolutions want them in memory.
     batch = torch.stack([part.movedim(1, -1) for part in parts], 1)
     out = network(batch.flatten(0, 1).movedim(-1, 1))
-    return list(out.unflatten(0, batch.shape[:2]).unbind(1))
+    return list(out.view(*batch.shape[:2], *out.shape[1:]).unbind(1))

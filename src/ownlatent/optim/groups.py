@@ -54,15 +54,11 @@ def parameter_groups(
             "lr_scale": (bias_lr if excluded else 1.0) * (predictor_lr if separate else 1.0),
             "fixed_lr": separate and predictor_fixed,
         }
-        for (separate, excluded), parameters in sorted(
-            sorted_out.items(), key=lambda item: item[0]
-        )
+        for (separate, excluded), parameters in sorted(sorted_out.items(), key=lambda item: item[0])
     ]
 
 
-def set_rates(
-    groups: list[dict[str, Any]], lr: float, peak: float, weight_decay: float
-) -> None:
+def set_rates(groups: list[dict[str, Any]], lr: float, peak: float, weight_decay: float) -> None:
     """Give every group its learning rate and decay for this step."""
     for group in groups:
         group["lr"] = (peak if group["fixed_lr"] else lr) * group["lr_scale"]

@@ -69,7 +69,8 @@ def settle_gradients(run: Session, epoch: float) -> None:
     if run.plan.clip is not None:  # tensor by tensor, as DINO (METHODS.md §12.16)
         gradients = [p.grad for p in run.method.parameters() if p.grad is not None]
         scales = [
-            (run.plan.clip / (norm + 1e-6)).clamp(max=1.0) for norm in torch._foreach_norm(gradients)
+            (run.plan.clip / (norm + 1e-6)).clamp(max=1.0)
+            for norm in torch._foreach_norm(gradients)
         ]
         torch._foreach_mul_(gradients, scales)
     for parameter in run.method.held(epoch):

@@ -96,8 +96,12 @@ def prepare(config: Pretrain, canvases: Canvases, settled: Plan | None = None) -
         size = view_size(config, int(canvases.sizes.max()))
         settled = plan(config, canvases, size, kind, world)
     views = Views(
-        settled.views, settled.size, mean=settled.mean, std=settled.std,
-        reference=config.reference, crops=settled.crops,
+        settled.views,
+        settled.size,
+        mean=settled.mean,
+        std=settled.std,
+        reference=config.reference,
+        crops=settled.crops,
     )
     torch.manual_seed(config.seed)
     method, encoders, lines = _method(config, settled, canvases)
@@ -113,8 +117,12 @@ def prepare(config: Pretrain, canvases: Canvases, settled: Plan | None = None) -
         method.compile(dynamic=False)
         views.compile(dynamic=False)
     groups = parameter_groups(
-        method, settled.weight_decay, decay_all=settled.decay_all, bias_lr=settled.bias_lr,
-        predictor_lr=settled.predictor_lr, predictor_fixed=settled.predictor_fixed,
+        method,
+        settled.weight_decay,
+        decay_all=settled.decay_all,
+        bias_lr=settled.bias_lr,
+        predictor_lr=settled.predictor_lr,
+        predictor_fixed=settled.predictor_fixed,
     )
     trained, optimizer = fabric.setup(
         method, make_optimizer(settled.optimizer, groups, settled.lr), move_to_device=True
@@ -170,7 +178,11 @@ def _method(
         lines.append(load_weights(net, config.init))
     if config.target_start == "own":
         if "target" not in inspect.signature(kind).parameters:
-            raise UsageError(f"The target of {config.method} starts as a copy; leave --target-start.")
+            raise UsageError(
+                f"The target of {config.method} starts as a copy; leave --target-start."
+            )
+        if settled.frozen_patches:
+            raise UsageError("Frozen patches are the same in both networks; leave --target-start.")
         options["target"], _ = backbone(config.backbone, channels, settled.size, **built)
     method = kind(net, **options)
     if settled.norm == "group":

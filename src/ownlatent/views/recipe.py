@@ -47,9 +47,7 @@ _BYOL = Recipe(blur=1.0), Recipe(blur=0.1, solarize=0.2)
 # The others' papers used torchvision's crops and colours (METHODS.md §2-§8).
 _TORCHVISION = Recipe(attempts=10, style="torchvision")
 _BARLOW = replace(_TORCHVISION, blur=1.0), replace(_TORCHVISION, blur=0.1, solarize=0.2)
-_SIMCLR = replace(
-    _TORCHVISION, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, blur=0.5
-)
+_SIMCLR = replace(_TORCHVISION, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, blur=0.5)
 _MOCO2 = replace(_TORCHVISION, area=(0.2, 1.0), saturation=0.4, blur=0.5)
 _MOCO1 = replace(_MOCO2, jitter=1.0, hue=0.4, blur=0.0)
 
@@ -96,6 +94,8 @@ def recipes(name: str, crops: int = 0) -> tuple[Recipe, ...]:
     first, second = RECIPES[name]
     if not crops:
         return first, second
-    area, changed = _LOCAL["cifar" if name.startswith("cifar-") else name if name in _LOCAL else "swav"]
+    area, changed = _LOCAL[
+        "cifar" if name.startswith("cifar-") else name if name in _LOCAL else "swav"
+    ]
     local = replace(first, **changed)
     return replace(first, area=area), replace(second, area=area), *[local] * crops
