@@ -4,7 +4,7 @@
     python benchmarks/tune.py --steps 1000 --set base_lr=0.2 tau=0.97
     python benchmarks/tune.py --steps 1500 --set size=16 widths=32,64,128,512 area=0.25,1
 
-A setting is a field of ``ownlatent.config.Pretrain``, of the network (widths, residual, grid) or
+A setting is a field of ``ownlatent.config.Pretrain``, an option of the method, one of the network
 of both views' recipe (area, jitter, ...); the rest is as in the demo. Every run has its whole
 schedule.
 """
@@ -19,6 +19,8 @@ from typing import Any
 from ownlatent.config import Pretrain
 from ownlatent.demo import FITTED, OPTIONS, TEST, TRAIN
 from ownlatent.evaluation import evaluate
+from ownlatent.methods import find
+from ownlatent.methods.options import defaults
 from ownlatent.networks.resnet import SMALL_RESNETS
 from ownlatent.training import pretrain
 from ownlatent.views.recipe import RECIPES, Recipe, recipes
@@ -27,13 +29,16 @@ from ownlatent.views.recipe import RECIPES, Recipe, recipes
 def apply(settings: list[str]) -> dict[str, Any]:
     """Change the network and the views in place; what is left are options of ``pretrain``."""
     net, recipe, options = SMALL_RESNETS["small-resnet"], {}, dict(OPTIONS)
+    method = next((s.split("=")[1] for s in settings if s.startswith("method=")), "byol")
+    if method != "byol":
+        del options["set"]  # the demo's own
     for setting in settings:
         name, text = setting.split("=", 1)
         try:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError):
             value = text  # a name, such as an optimizer's
-        if name in Pretrain.__dataclass_fields__:
+        if name in Pretrain.__dataclass_fields__ or name in defaults(find(method)):
             options[name] = value
         elif name in Recipe.__dataclass_fields__:
             recipe[name] = value

@@ -33,7 +33,24 @@ NAMES = [field.name for field in fields(Pretrain) if field.name != "out"]
 # Where the type alone does not say what is worth trying, or what is quick enough.
 CHOSEN: dict[str, st.SearchStrategy[Any]] = {
     "data": st.sampled_from(["labelled.npz", "plain.npy"]),
-    "preset": st.sampled_from(list(PRESETS["byol"])),
+    "method": st.sampled_from([*PRESETS, "byoll"]),
+    "preset": st.sampled_from(["small", "small", "small", "paper-40"]),
+    "set": st.sampled_from(
+        [
+            ("hidden=8",),
+            ("hidden=16", "dim=4"),
+            ("tau=0.5",),
+            ("layers=3",),
+            ("queue=12",),
+            ("hidden=x",),
+            ("temperature=0",),
+            ("nothing=1",),
+            ("tau",),
+            ("tau=0.5", "tau=0.6"),
+        ]
+    ),
+    "clip": st.sampled_from([0.1, 3.0]),
+    "bn_group": st.sampled_from([2, 3, 4]),
     "backbone": st.sampled_from(["small-resnet", "test_resnet"]),
     "views": st.sampled_from(list(RECIPES)),
     "init": st.sampled_from(["weights.safetensors", "gone.pth"]),
@@ -82,7 +99,7 @@ def commands(draw: st.DrawFn) -> dict[str, Any]:
     chosen = draw(st.fixed_dictionaries(always, optional=others))
     if draw(st.integers(0, 3)):  # else refused: one or the other
         chosen.pop("epochs", None)
-    spoilt = draw(st.none() | st.sampled_from(NAMES))
+    spoilt = draw(st.none() | st.sampled_from([name for name in NAMES if name != "set"]))
     if spoilt is not None and get_origin(kind(spoilt)) is not Literal and kind(spoilt) is not bool:
         chosen[spoilt] = draw(wild(spoilt))
     return chosen
@@ -94,6 +111,8 @@ def words(options: dict[str, Any]) -> list[str]:
         option = name.replace("_", "-")
         if isinstance(value, bool):
             line.append(f"--{option}" if value else f"--no-{option}")
+        elif isinstance(value, tuple):
+            line += [f"--{option}", *value]
         elif name != "data":
             line.append(f"--{option}={value}")
     return line

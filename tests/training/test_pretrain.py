@@ -80,7 +80,7 @@ def test_accumulation_averages_the_micro_batches_gradients(
     calls: list[int] = []
     after_step = BYOL.after_step
     monkeypatch.setattr(
-        BYOL, "after_step", lambda self, s, t: (calls.append(s), after_step(self, s, t))[0]
+        BYOL, "after_step", lambda self, s, *more: (calls.append(s), after_step(self, s, *more))[0]
     )
     run = ol.pretrain(images, out=tmp_path / "a", steps=4, accumulate=4, **OPTIONS)
     assert calls == [0, 1, 2, 3]

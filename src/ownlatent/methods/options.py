@@ -50,7 +50,11 @@ def parse(settings: Iterable[str]) -> dict[str, str]:
         UsageError: one has no ``=``, or a name comes twice.
     """
     table: dict[str, str] = {}
+    if isinstance(settings, str):
+        settings = [settings]
     for setting in settings:
+        if not isinstance(setting, str):
+            raise UsageError(f"A setting is a text name=value; got {setting!r}.")
         name, equals, value = setting.partition("=")
         name = name.strip().replace("-", "_")
         if not equals or not name:

@@ -17,7 +17,7 @@ from ownlatent.data import Canvases, Data
 from ownlatent.encoder import Encoder, EncoderFolder, load_encoder
 from ownlatent.errors import UsageError
 from ownlatent.methods import find
-from ownlatent.methods.options import defaults
+from ownlatent.methods.options import defaults, parse
 from ownlatent.training import fabric as devices
 from ownlatent.training.checkpoint import Checkpoints, DamagedCheckpoint, require_room
 from ownlatent.training.clock import Clock
@@ -101,9 +101,11 @@ def _sorted_out(options: dict[str, Any]) -> dict[str, Any]:
                 f"There is no option {option!r}; there are {', '.join(known)}, and {method} has "
                 f"{', '.join(own)}."
             )
-    settings = [f"{k}={v}" for k, v in options.items() if k not in known]
     given = {k: v for k, v in options.items() if k in known}
-    return given | {"set": (*given.get("set", ()), *settings)}
+    settings = parse(given.get("set", ())) | {
+        k: str(v) for k, v in options.items() if k not in known
+    }
+    return given | {"set": tuple(f"{k}={v}" for k, v in settings.items())}
 
 
 def run(config: Pretrain, data: Data | Canvases | None = None) -> Run:
