@@ -1,4 +1,4 @@
-"""What is drawn, against BYOL's table 6 and official code, and torchvision's crops.
+"""The recipes against the papers; what is drawn, against the recipes and torchvision's crops.
 
 100,000 draws at one seed. Shares are held to five standard errors; distributions to p > 1e-4 of a
 Kolmogorov-Smirnov or chi-square test.
@@ -18,7 +18,9 @@ from ownlatent.views.draw import draw
 from ownlatent.views.recipe import RECIPES, Recipe, recipes
 
 N = 100_000
-VIEWS = [(name, view) for name in RECIPES for view in (0, 1)]
+# Both styles; blur always, at times and never; solarize; strong jitter, and jitter always.
+NAMES = ["byol", "cifar-byol", "simclr", "moco1", "dino"]
+VIEWS = [(name, view) for name in NAMES for view in (0, 1)]
 
 
 def drawn(name, view, *, size=(480, 640), canvas=None, ids=None, epoch=3, seed=5):
@@ -52,36 +54,86 @@ def same_distribution(a, b):
     assert stats.chi2_contingency(table[:, table.sum(0) > 0]).pvalue > 1e-4
 
 
-# BYOL, table 6: view 0 is drawn from T, view 1 from T'.
+# The recipes. Smallest crop, probability of the jitter and its strengths (brightness, contrast,
+# saturation, hue), and of each view the probabilities of blur and solarize.
+
+PAPERS = {
+    # BYOL, appendix B, table 6: T and T'.
+    "byol": (0.08, 0.8, (0.4, 0.4, 0.2, 0.1), (1.0, 0.1), (0.0, 0.2)),
+    # SimCLR, appendix A; official data_util.py at strength 1.
+    "simclr": (0.08, 0.8, (0.8, 0.8, 0.8, 0.2), (0.5, 0.5), (0.0, 0.0)),
+    # Official moco, main_moco.py: without and with --aug-plus.
+    "moco1": (0.2, 1.0, (0.4, 0.4, 0.4, 0.4), (0.0, 0.0), (0.0, 0.0)),
+    "moco2": (0.2, 0.8, (0.4, 0.4, 0.4, 0.1), (0.5, 0.5), (0.0, 0.0)),
+    # Official moco-v3, main_moco.py; the smallest crop of the ResNets in CONFIG.md.
+    "moco3": (0.2, 0.8, (0.4, 0.4, 0.2, 0.1), (1.0, 0.1), (0.0, 0.2)),
+    # Official swav, multicropdataset.py and the scripts of two crops.
+    "swav": (0.08, 0.8, (0.8, 0.8, 0.8, 0.2), (0.5, 0.5), (0.0, 0.0)),
+    # Official barlowtwins, main.py.
+    "barlow-twins": (0.08, 0.8, (0.4, 0.4, 0.2, 0.1), (1.0, 0.1), (0.0, 0.2)),
+    # Official dino, main_dino.py; the smallest crop of the runs with two crops.
+    "dino": (0.14, 0.8, (0.4, 0.4, 0.2, 0.1), (1.0, 0.1), (0.0, 0.2)),
+    # solo-learn, scripts/pretrain/cifar: asymmetric.
+    "cifar-byol": (0.08, 0.8, (0.4, 0.4, 0.2, 0.1), (0.0, 0.0), (0.0, 0.2)),
+    # SimCLR, appendix B.9: strength 0.5, no blur.
+    "cifar-simclr": (0.08, 0.8, (0.4, 0.4, 0.4, 0.1), (0.0, 0.0), (0.0, 0.0)),
+    # Official moco, moco_cifar10_demo.ipynb: torchvision's default crop.
+    "cifar-moco2": (0.08, 0.8, (0.4, 0.4, 0.4, 0.1), (0.0, 0.0), (0.0, 0.0)),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_are_the_papers(name):
+    area, jitter, strengths, blur, solarize = PAPERS[name]
+    for view, recipe in enumerate(recipes(name)):
+        assert recipe == Recipe(
+            # In all of them:
+            side=1.0,
+            ratio=(3 / 4, 4 / 3),
+            flip=0.5,
+            grayscale=0.2,
+            sigma=(0.1, 2.0),
+            # Only DeepMind's code crops once and adds brightness.
+            attempts=1 if name == "byol" else 10,
+            style="deepmind" if name == "byol" else "torchvision",
+            area=(area, 1.0),
+            jitter=jitter,
+            **dict(zip(("brightness", "contrast", "saturation", "hue"), strengths, strict=True)),
+            blur=blur[view],
+            solarize=solarize[view],
+        )
+
+
+# What is drawn from them.
 
 
 @ALL
 def test_flip_grayscale_blur_and_solarize(name, view):
-    d = DRAWS[name, view]
-    is_share(d.flip, 0.5)
-    is_share(d.grayscale, 0.2)
-    is_share(d.sigma > 0, {"byol": (1.0, 0.1), "cifar-byol": (0.0, 0.0)}[name][view])
-    is_share(d.solarize, (0.0, 0.2)[view])
+    d, recipe = DRAWS[name, view], recipes(name)[view]
+    is_share(d.flip, recipe.flip)
+    is_share(d.grayscale, recipe.grayscale)
+    is_share(d.sigma > 0, recipe.blur)
+    is_share(d.solarize, recipe.solarize)
 
 
-@pytest.mark.parametrize("view", [0, 1])
-def test_sigma_is_uniform(view):
-    sigma = DRAWS["byol", view].sigma
-    is_uniform(sigma[sigma > 0], 0.1, 2.0)
+@pytest.mark.parametrize(("name", "view"), [("byol", 0), ("byol", 1), ("simclr", 0)])
+def test_sigma_is_uniform(name, view):
+    sigma = DRAWS[name, view].sigma
+    is_uniform(sigma[sigma > 0], *recipes(name)[view].sigma)
 
 
 @ALL
 def test_jitter(name, view):
-    """.4, .4, .2, .1, all four or none; DeepMind's brightness is added, torchvision's a factor."""
-    d = DRAWS[name, view]
+    """All four or none; DeepMind's brightness is added, torchvision's a factor."""
+    d, recipe = DRAWS[name, view], recipes(name)[view]
     jittered = d.contrast != 1.0
-    is_share(jittered, 0.8)
+    is_share(jittered, recipe.jitter)
     none = 0.0 if name == "byol" else 1.0
     for values, neutral, strength in (
-        (d.brightness, none, 0.4),
-        (d.contrast, 1.0, 0.4),
-        (d.saturation, 1.0, 0.2),
-        (d.hue, 0.0, 0.1),
+        (d.brightness, none, recipe.brightness),
+        (d.contrast, 1.0, recipe.contrast),
+        (d.saturation, 1.0, recipe.saturation),
+        (d.hue, 0.0, recipe.hue),
     ):
         assert (values[~jittered] == neutral).all()
         is_uniform(values[jittered], neutral - strength, neutral + strength)
@@ -113,13 +165,14 @@ def test_every_order_is_equally_likely(name, view):
 @ALL
 def test_area_is_uniform_and_ratio_log_uniform(name, view):
     """A square image never clamps a crop of less than 3/4 of it, and larger draws stay larger."""
-    d = drawn(name, view, size=(4000, 4000))
+    d, (least, most) = drawn(name, view, size=(4000, 4000)), recipes(name)[view].area
     area = d.height * d.width / 4000**2
     small = area < 0.75 - 1e-3
     if name == "byol":  # one try; of ten, the first that fits favours small crops
-        is_share(small, (0.75 - 1e-3 - 0.08) / 0.92)
+        is_share(small, (0.75 - 1e-3 - least) / (most - least))
     # Sides are whole pixels, so area and ratio are exact to 0.2 % at worst.
-    is_uniform(area[small].clamp(0.08, 0.749), 0.08, 0.749)
+    assert area.min() > least * 0.998
+    is_uniform(area[small].clamp(least, 0.749), least, 0.749)
     ratio = (d.width / d.height)[small].log()
     is_uniform(ratio.clamp(math.log(3 / 4), math.log(4 / 3)), math.log(3 / 4), math.log(4 / 3))
 
@@ -166,7 +219,7 @@ SHAPES = [(1, 1), (1, 500), (500, 1), (2, 3), (7, 2000), (2000, 7), (32, 32), (4
 
 
 @pytest.mark.parametrize("size", SHAPES, ids=str)
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", NAMES)
 def test_boxes_are_whole_pixels_inside_the_image(name, size):
     d = drawn(name, 0, size=size, ids=torch.arange(5000))
     box = torch.stack([d.top, d.left, d.height, d.width])
@@ -268,5 +321,5 @@ def draw_as_first_view():
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_names():
-    with pytest.raises(UsageError, match="byol, cifar-byol"):
+    with pytest.raises(UsageError, match=", ".join(RECIPES)):
         recipes("simclear")

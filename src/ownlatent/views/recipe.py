@@ -44,14 +44,16 @@ class Recipe:
 # BYOL, appendix B and table 6: T blurs always, T' rarely, and T' alone solarizes.
 _BYOL = Recipe(blur=1.0), Recipe(blur=0.1, solarize=0.2)
 
-# The others' papers used torchvision's crops and colours (METHODS.md §2-§8).
+# The others' papers used torchvision's crops and colours.
 _TORCHVISION = Recipe(attempts=10, style="torchvision")
 _BARLOW = replace(_TORCHVISION, blur=1.0), replace(_TORCHVISION, blur=0.1, solarize=0.2)
 _SIMCLR = replace(_TORCHVISION, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, blur=0.5)
 _MOCO2 = replace(_TORCHVISION, area=(0.2, 1.0), saturation=0.4, blur=0.5)
+# (MoCo's first code makes gray before it jitters; here it comes after, as in all others.)
 _MOCO1 = replace(_MOCO2, jitter=1.0, hue=0.4, blur=0.0)
 
-# The small-image forms used by published CIFAR runs: no blur, and half SimCLR's jitter.
+# The small-image forms used by published CIFAR runs: no blur, and half SimCLR's jitter, which with
+# torchvision's default crop is also what MoCo's own CIFAR demo has.
 _CIFAR = _TORCHVISION
 _CIFAR_SIMCLR = replace(_CIFAR, saturation=0.4)
 
@@ -66,12 +68,12 @@ RECIPES: dict[str, tuple[Recipe, Recipe]] = {
     "dino": (replace(_BARLOW[0], area=(0.14, 1.0)), replace(_BARLOW[1], area=(0.14, 1.0))),
     "cifar-byol": (_CIFAR, replace(_CIFAR, solarize=0.2)),
     "cifar-simclr": (_CIFAR_SIMCLR, _CIFAR_SIMCLR),
-    "cifar-moco2": (replace(_MOCO2, blur=0.0), replace(_MOCO2, blur=0.0)),
+    "cifar-moco2": (_CIFAR_SIMCLR, _CIFAR_SIMCLR),
 }
 """The two global views, by name."""
 
-# With local crops, the area of the global ones, and what a local one is: SwAV's, DINO's, and for
-# small images solo-learn's, where a local crop is 18 pixels of 32.
+# With local crops, the area of the global ones, and how a local one differs from the first: SwAV's,
+# DINO's, and for small images the areas and sides of solo-learn's, 18 pixels of 32.
 _LOCAL: dict[str, tuple[tuple[float, float], dict[str, Any]]] = {
     "swav": ((0.14, 1.0), {"area": (0.05, 0.14), "side": 96 / 224}),
     "dino": ((0.4, 1.0), {"area": (0.05, 0.4), "side": 96 / 224, "blur": 0.5, "solarize": 0.0}),
@@ -94,8 +96,7 @@ def recipes(name: str, crops: int = 0) -> tuple[Recipe, ...]:
     first, second = RECIPES[name]
     if not crops:
         return first, second
-    area, changed = _LOCAL[
-        "cifar" if name.startswith("cifar-") else name if name in _LOCAL else "swav"
-    ]
+    kind = "cifar" if name.startswith("cifar-") else name
+    area, changed = _LOCAL.get(kind, _LOCAL["swav"])
     local = replace(first, **changed)
     return replace(first, area=area), replace(second, area=area), *[local] * crops
