@@ -6,13 +6,16 @@ import pytest
 import torch
 import torchvision.transforms.v2.functional as F
 
-from ownlatent.views import RECIPES, Views
+from ownlatent.views import Views
 from ownlatent.views.bands import banded_views
 from ownlatent.views.colour import colours, rotation
 from ownlatent.views.draw import draw
 from ownlatent.views.engine import LARGE, unit
 from ownlatent.views.recipe import Recipe, recipes
 from ownlatent.views.reference import view as reference
+
+# Both styles; blur always, at times and never; solarize; weak and strong jitter.
+NAMES = ["byol", "cifar-byol", "simclr", "dino"]
 
 
 def drawn(recipe, canvases, sizes=None, epoch=3, view=0):
@@ -41,7 +44,7 @@ def calmed(photos, half, middle=0.5):
 
 
 @pytest.mark.parametrize("size", [24, 40, 96])
-@pytest.mark.parametrize(("name", "view"), [(n, v) for n in RECIPES for v in (0, 1)])
+@pytest.mark.parametrize(("name", "view"), [(n, v) for n in NAMES for v in (0, 1)])
 def test_equal_to_the_reference_where_nothing_clips_and_hue_rests(photos, name, view, size):
     """Everything else: crop, flip, orders, contrast's pivot before blur, gray, blur, solarize."""
     recipe = recipes(name)[view]
@@ -51,10 +54,7 @@ def test_equal_to_the_reference_where_nothing_clips_and_hue_rests(photos, name, 
     unclamped = linear_view(canvases, recipe, d, size)
     assert unclamped.min() > 0 and unclamped.max() < 1  # or it would prove less
     theirs = reference(canvases, recipe, d, size)
-    # Solarize is not continuous: a pixel within rounding of 0.5 may fall on either side.
-    decided = (unclamped - 0.5).abs() > 1e-5
-    assert decided.float().mean() > 0.999
-    assert ((ours - theirs).abs() * decided).max() * 255 < 0.01
+    assert (ours - theirs).abs().max() * 255 < 0.01
 
 
 def test_the_hue_turns_as_the_rotation_and_in_its_place(photos):
@@ -130,7 +130,7 @@ def test_an_identity_recipe_returns_the_image(photos):
 # Depth and channels.
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", NAMES)
 def test_sixteen_bits_show_the_same_as_eight(photos, name):
     """255 x 257 = 65535: white is white, and every level falls on one of 16 bits."""
     deep = (photos[:32].to(torch.int32) * 257).to(torch.uint16)
@@ -140,20 +140,20 @@ def test_sixteen_bits_show_the_same_as_eight(photos, name):
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 13])
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", NAMES)
 def test_any_channels_against_the_reference(photos, name, channels):
     canvases = calmed(photos.flatten(0, 1)[: 8 * channels].view(8, channels, 32, 32), 0.04, 0.47)
     ids, views = torch.arange(8), Views(name, 24)
     slow = Views(name, 24, reference=True)(canvases, ids, 3, 1)
     for fast, expected in zip(views(canvases, ids, 3, 1), slow, strict=True):
         assert fast.shape == (8, channels, 24, 24) and fast.dtype == torch.float32
-        assert ((fast - expected).abs() * 255 > 0.01).float().mean() < 1e-3  # solarize at 0.5
+        assert (fast - expected).abs().max() * 255 < 0.01
 
 
 # The distribution.
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", NAMES)
 def test_views_are_distributed_as_the_references(photos, name):
     """512 photos, every operation as drawn, hue and clamps included.
 
@@ -185,7 +185,7 @@ def batch(photos):
 
 @pytest.mark.parametrize("side", [32, 131])
 @pytest.mark.parametrize("size", [24, 32, 64])
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", NAMES)
 def test_whatever_the_batch_the_views_are_the_same_bit_for_bit(batch, name, size, side):
     """Alone, in small batches, in another order, beside others; from small and large canvases."""
     canvases, ids, sizes = batch
@@ -210,12 +210,10 @@ def test_an_odd_view_with_blur_is_the_same_to_the_last_bit_but_one(batch):
     for row in range(37):
         alone = make(canvases[row : row + 1], ids[row : row + 1], 3, 1, sizes[row : row + 1])
         for one, all_of_it in zip(alone, whole, strict=True):
-            # But for pixels within rounding of solarize's threshold, which may flip.
-            apart = (one[0] - all_of_it[row]).abs() > 1e-6
-            assert apart.float().mean() < 1e-3
+            assert (one[0] - all_of_it[row]).abs().max() < 1e-6
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", NAMES)
 def test_other_seed_epoch_id_or_view_other_views(batch, name):
     canvases, ids, sizes = batch
     make = Views(name, 32)
@@ -246,15 +244,25 @@ def test_nothing_of_the_generator_of_torch_is_used(batch):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_small_views_are_one_graph_to_the_compiler(batch, name):
+@pytest.fixture
+def compiler():
+    """As new: it gives up on a method that it has compiled for eight different objects."""
+    torch.compiler.reset()
+    yield torch.compile
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize(("name", "crops"), [*((name, 0) for name in NAMES), ("cifar-byol", 2)])
+def test_small_views_are_one_graph_to_the_compiler(batch, name, crops, compiler):
     """What breaks the graph (a written-to slice, a value read back) undoes the fusion unseen."""
     canvases, ids, sizes = batch
-    make = Views(name, 24, mean=[0.5, 0.4, 0.3], std=[0.2, 0.3, 0.4])
-    traced = torch.compile(make, fullgraph=True, dynamic=False, backend="eager")
+    mean, std = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
+    make = Views(name, 24, mean=mean, std=std, crops=crops)
+    traced = compiler(make, fullgraph=True, dynamic=False, backend="eager")
     arguments = canvases, ids, torch.tensor(3), torch.tensor(1), sizes
     for compiled, eager in zip(traced(*arguments), make(*arguments), strict=True):
-        torch.testing.assert_close(compiled, eager, atol=1e-5, rtol=0)
+        # 1e-5 of the range from black to white; strong jitter multiplies float32's rounding by 6.
+        torch.testing.assert_close(compiled, eager, atol=1e-5 / min(std), rtol=0)
 
 
 @pytest.mark.parametrize("size", [24, LARGE])
