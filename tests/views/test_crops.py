@@ -13,9 +13,10 @@ from ownlatent.views.draw import draw
 PAPERS = {
     "swav": ((0.14, 1.0), (0.05, 0.14), 96 / 224),  # official swav, swav_800ep_pretrain.sh
     "dino": ((0.4, 1.0), (0.05, 0.4), 96 / 224),  # official dino, main_dino.py
+    "dino-resnet": ((0.14, 1.0), (0.05, 0.14), 96 / 224),  # official dino, README
     "cifar": ((0.2, 1.0), (0.08, 0.5), 18 / 32),  # solo-learn, scripts/pretrain/cifar: SwAV's
 }
-NAMES = ["swav", "dino", "cifar-byol"]
+NAMES = ["swav", "dino", "dino-resnet", "cifar-byol"]
 LAST = -1
 
 
@@ -51,7 +52,7 @@ def test_recipes_of_crops_are_the_papers(name):
     first, second = RECIPES[name]
     around, inside, side = papers(name)
     local = replace(first, area=inside, side=side, solarize=0.0)
-    if name == "dino":
+    if name.startswith("dino"):
         local = replace(local, blur=0.5)
     expected = [replace(first, area=around), replace(second, area=around), *[local] * 3]
     assert list(recipes(name, 3)) == expected

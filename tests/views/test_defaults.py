@@ -14,6 +14,7 @@ SOLO = {
     "moco3": "cifar-byol",
     "barlow-twins": "cifar-byol",
     "dino": "cifar-byol",
+    "dino-resnet": "cifar-byol",
     "simclr": "cifar-simclr",
     "swav": "cifar-simclr",
     "moco1": "cifar-moco2",

@@ -73,6 +73,7 @@ PAPERS = {
     "barlow-twins": (0.08, 0.8, (0.4, 0.4, 0.2, 0.1), (1.0, 0.1), (0.0, 0.2)),
     # Official dino, main_dino.py; the smallest crop of the runs with two crops.
     "dino": (0.14, 0.8, (0.4, 0.4, 0.2, 0.1), (1.0, 0.1), (0.0, 0.2)),
+    "dino-resnet": (0.14, 0.8, (0.4, 0.4, 0.2, 0.1), (1.0, 0.1), (0.0, 0.2)),
     # solo-learn, scripts/pretrain/cifar: asymmetric.
     "cifar-byol": (0.08, 0.8, (0.4, 0.4, 0.2, 0.1), (0.0, 0.0), (0.0, 0.2)),
     # SimCLR, appendix B.9: strength 0.5, no blur.

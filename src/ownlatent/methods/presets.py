@@ -142,7 +142,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
     },
     "swav": {
         "small": _small(
-            "swav", 0.4, options={"prototypes": 300, "queue": 1024, "queue_start": 1.0}
+            "swav", 0.2, options={"prototypes": 300, "queue": 1024, "queue_start": 1.0}
         ),
         "paper": _recipe(
             "official swav, swav_800ep_pretrain.sh",
@@ -182,7 +182,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         ),
     },
     "barlow-twins": {
-        "small": _small("byol", 0.1, options={"hidden": 1024, "dim": 1024, "off_diagonal": 0.01}),
+        "small": _small("byol", 0.02, options={"hidden": 512, "dim": 256, "off_diagonal": 0.02}),
         "paper": _recipe(
             "official barlowtwins, main.py",
             *(1000, 2048, "lars", 0.2, 1e-6, 10, "barlow-twins"),
@@ -216,7 +216,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         ),
         "resnet": _recipe(
             "official dino, README, ResNet-50",
-            *(100, 256, "sgd", 0.03, 1e-4, 10, "swav"),
+            *(100, 256, "sgd", 0.03, 1e-4, 10, "dino-resnet"),
             crops=6,
             clip=3.0,
             final_lr=3e-5,
@@ -224,7 +224,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         ),
     },
     "vicreg": {
-        "small": _small("byol", 0.2, options={"hidden": 1024, "dim": 1024}),
+        "small": _small("byol", 0.2, options={"hidden": 512, "dim": 256}),
         "paper-100": _recipe(
             "official vicreg, README",
             *(100, 512, "lars", 0.3, 1e-6, 10, "barlow-twins"),
