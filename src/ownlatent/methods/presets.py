@@ -182,7 +182,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         ),
     },
     "barlow-twins": {
-        "small": _small("byol", 0.02, options={"hidden": 512, "dim": 256, "off_diagonal": 0.02}),
+        "small": _small("byol", 0.02, options={"hidden": 512, "dim": 256, "off_diagonal": 0.01}),
         "paper": _recipe(
             "official barlowtwins, main.py",
             *(1000, 2048, "lars", 0.2, 1e-6, 10, "barlow-twins"),
