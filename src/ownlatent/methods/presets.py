@@ -98,9 +98,11 @@ def _moco3(epochs: int, base_lr: float, weight_decay: float, tau: float) -> Pres
 
 def _small(views: str, base_lr: float, **more: Any) -> Preset:
     """Ours, tuned on ten epochs of 20,000 images on two cores."""
-    options = more.pop("options")
-    row = (40, 64, "sgd", base_lr, 5e-4, 2, views)
-    return _recipe("docs/results.md", *row, options=options, **more)
+    settings: dict[str, Any] = {
+        "epochs": 40, "batch_size": 64, "optimizer": "sgd", "weight_decay": 5e-4,
+        "warmup_epochs": 2,
+    }  # fmt: skip
+    return Preset(source="docs/results.md", views=views, base_lr=base_lr, **settings | more)
 
 
 PRESETS: dict[str, dict[str, Preset]] = {
@@ -182,7 +184,14 @@ PRESETS: dict[str, dict[str, Preset]] = {
         ),
     },
     "barlow-twins": {
-        "small": _small("byol", 0.02, options={"hidden": 512, "dim": 256, "off_diagonal": 0.01}),
+        "small": _small(
+            "byol",
+            0.004,
+            batch_size=128,
+            optimizer="adamw",
+            weight_decay=0.05,
+            options={"hidden": 512, "dim": 256, "off_diagonal": 0.02},
+        ),
         "paper": _recipe(
             "official barlowtwins, main.py",
             *(1000, 2048, "lars", 0.2, 1e-6, 10, "barlow-twins"),
