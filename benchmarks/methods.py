@@ -59,7 +59,10 @@ def cell(folder: Path, method: str, options: dict[str, Any], measure: str) -> No
         shutil.rmtree(folder, ignore_errors=True)
         ol.pretrain(TRAIN, out=folder, method=method, **COMMON | options)
     if measure != "no" and not (folder / "evaluation.json").is_file():
-        ol.evaluate(folder, TRAIN, test=TEST, limit=FITTED, baselines=measure == "baselines")
+        ol.evaluate(
+            folder, TRAIN, test=TEST, limit=FITTED, seed=options.get("seed", 0),
+            baselines=measure == "baselines",
+        )  # fmt: skip
 
 
 def launch(cells: list[dict[str, Any]], jobs: int) -> None:
@@ -132,6 +135,8 @@ def _k(row: dict[str, Any]) -> str:
 
 
 def accuracy_table(folder: Path, methods: list[str], passes: float) -> list[str]:
+    import ownlatent as ol
+
     cells = accuracy_cells(folder, methods, passes)
     random = [
         100 * found["random initialisation", "linear probe"]["accuracy"]
@@ -160,9 +165,7 @@ def accuracy_table(folder: Path, methods: list[str], passes: float) -> list[str]
         verdicts = {
             json.loads((f / "verdict.json").read_text())["verdict"] for f in mine[: len(found)]
         }
-        seconds = [
-            json.loads((f / "timing.json").read_text())["seconds"] for f in mine[: len(found)]
-        ]
+        seconds = [ol.Run(folder).log[-1]["seconds"] for folder in mine[: len(found)]]
         lines.append(
             f"| {method} | {len(found)} | {_spread(linear)} | {gain:+.1f} ± {half:.1f} "
             f"| {_spread(knn)} | {', '.join(sorted(verdicts))} | {statistics.mean(seconds):.0f} |"
