@@ -103,6 +103,9 @@ def _small(views: str, base_lr: float, **more: Any) -> Preset:
     return _recipe("docs/results.md", *row, options=options, **more)
 
 
+DEFAULT = _small("byol", 0.2, options={})
+"""For a method that comes without a recipe: not tuned for it."""
+
 PRESETS: dict[str, dict[str, Preset]] = {
     "byol": {
         "small": _small("byol", 0.4, options={"tau": 0.97, "hidden": 1024}),
