@@ -5,6 +5,7 @@ The fixture holds only facts and numbers, each with the file and the commit they
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def test_layers_biases_and_norms(case: dict[str, Any]) -> None:
     with torch.device("meta"):
         ours = facts(head(build(case, case["inputs"]), case["part"]))
     expected = [dict(layer) for layer in case["layers"]]
-    for layer, after in zip(expected, expected[1:], strict=False):
+    for layer, after in pairwise(expected):
         # SimSiam's last linear layer has a bias that is never trained; batch norm takes it away.
         if layer.get("bias") == "frozen" and after["layer"] == "BatchNorm":
             layer["bias"] = None
