@@ -64,6 +64,7 @@ RECIPES: dict[str, tuple[Recipe, Recipe]] = {
     "swav": (_SIMCLR, _SIMCLR),
     "barlow-twins": _BARLOW,
     "dino": (replace(_BARLOW[0], area=(0.14, 1.0)), replace(_BARLOW[1], area=(0.14, 1.0))),
+    "dino-resnet": (replace(_BARLOW[0], area=(0.14, 1.0)), replace(_BARLOW[1], area=(0.14, 1.0))),
     "cifar-byol": (_CIFAR, replace(_CIFAR, solarize=0.2)),
     "cifar-simclr": (_CIFAR_SIMCLR, _CIFAR_SIMCLR),
     "cifar-moco2": (replace(_MOCO2, blur=0.0), replace(_MOCO2, blur=0.0)),
@@ -75,6 +76,10 @@ RECIPES: dict[str, tuple[Recipe, Recipe]] = {
 _LOCAL: dict[str, tuple[tuple[float, float], dict[str, Any]]] = {
     "swav": ((0.14, 1.0), {"area": (0.05, 0.14), "side": 96 / 224}),
     "dino": ((0.4, 1.0), {"area": (0.05, 0.4), "side": 96 / 224, "blur": 0.5, "solarize": 0.0}),
+    "dino-resnet": (
+        (0.14, 1.0),
+        {"area": (0.05, 0.14), "side": 96 / 224, "blur": 0.5, "solarize": 0.0},
+    ),
     "cifar": ((0.2, 1.0), {"area": (0.08, 0.5), "side": 18 / 32, "solarize": 0.0}),
 }
 
