@@ -19,6 +19,11 @@ def lay_down(folder: Path, name: str, points: dict[str, str], code: str) -> None
     (info / "entry_points.txt").write_text("[ownlatent.methods]\n" + "".join(lines))
 
 
+@pytest.fixture(name="lay_down")
+def _lay_down() -> Callable[[Path, str, dict[str, str], str], None]:
+    return lay_down
+
+
 @pytest.fixture
 def installed(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
