@@ -128,7 +128,9 @@ class Methods:
     method: Positional[str | None] = None
     """Method whose options and presets to list instead."""
     json: bool = False
-    """Print JSON instead of a table."""
+    """Print JSON instead of a table: of a method every setting of every preset."""
+    markdown: bool = False
+    """Print tables in Markdown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,17 +209,29 @@ def _run(command: object) -> None:
             print(listing(found) if found else f"There are no runs in {command.folder} yet.")
     elif isinstance(command, Methods):
         from ownlatent.methods import table as methods
+        from ownlatent.methods.page import markdown, page
 
-        rows = methods.details(command.method) if command.method else methods.comparison()
-        print(json.dumps(rows, indent=2) if command.json else methods.page(rows))
+        if command.method:
+            details = methods.details(command.method)
+            told = [details["options"], methods.brief(details["presets"])]
+            shown: object = details
+        else:
+            shown = methods.comparison()
+            told = [shown]
+        if command.json:
+            print(json.dumps(shown, indent=2))
+        else:
+            form = markdown if command.markdown else page
+            print("\n\n".join(form(rows) for rows in told if rows))
     elif isinstance(command, Doctor):
-        from ownlatent.doctor import advice, examine, page
+        from ownlatent.doctor import advice, examine
+        from ownlatent.doctor import page as doctors_page
 
         facts = examine()
         if command.json:
             print(json.dumps(facts.as_dict() | {"advice": advice(facts)}, indent=2))
         else:
-            print(page(facts))
+            print(doctors_page(facts))
 
 
 def _train(command: Pretrain | Resume) -> None:

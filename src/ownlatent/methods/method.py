@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from ownlatent.methods.presets import Preset
+from ownlatent.methods.presets import DEFAULT, Preset
 from ownlatent.networks import Tower
 
 
@@ -22,11 +22,11 @@ class Outcome(NamedTuple):
 class About(NamedTuple):
     """What cannot be read off a method's parts, for the table of ``ownlatent methods``."""
 
-    paper: str
-    prevents_collapse: str
-    batch_norm: str
+    paper: str = ""
+    prevents_collapse: str = ""
+    batch_norm: str = ""
     """Which views share a batch-norm batch."""
-    top1: str
+    top1: str = ""
     """ImageNet linear accuracy in print, ResNet-50 unless said, with its source."""
     stop_gradient: str = "no"
     negatives: str = "no"
@@ -39,9 +39,12 @@ class Method(nn.Module, ABC):
     ``forward`` sees each; ``before_step`` and ``after_step`` happen once.
     """
 
-    about: ClassVar[About]
-    presets: ClassVar[Mapping[str, Preset]] = {}
-    """Recipes of a method that another package defines; ours are in :mod:`.presets`."""
+    about: ClassVar[About] = About()
+    presets: ClassVar[Mapping[str, Preset]] = {"small": DEFAULT}
+    """Recipes of a method that another package defines; ours are in :mod:`.presets`. "small" is
+    the one that ``ownlatent pretrain`` takes by itself."""
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    """The least and the most of numeric options, where :data:`.options.BOUNDS` does not fit."""
     online: Tower
     """The network that is being trained."""
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from torch import nn
 
-from ownlatent.checks import require_within
+from ownlatent.checks import Bounds, require_within
 from ownlatent.errors import UsageError
 
 BOUNDS: dict[str, tuple[float, float]] = {
@@ -34,13 +34,21 @@ _BY_TYPE: dict[type, tuple[float, float]] = {int: (0, 2**20), float: (0, 1e6)}
 
 def defaults(method: type[nn.Module]) -> dict[str, Any]:
     """The options that can be set from outside, and what they are by default."""
+    hints, options = types_of(method), {}
+    for p in inspect.signature(method).parameters.values():
+        if p.kind is not p.KEYWORD_ONLY or _is_network(hints[p.name]):
+            continue
+        if p.default is p.empty:
+            raise UsageError(f"The option {p.name} of {method.__name__} needs a default: give one.")
+        options[p.name] = p.default
+    return options
+
+
+def types_of(method: type[nn.Module]) -> dict[str, Any]:
+    """What the constructor's parameters may be; the type of the default where none is written."""
     hints = get_type_hints(method.__init__)
     parameters = inspect.signature(method).parameters.values()
-    return {
-        p.name: p.default
-        for p in parameters
-        if p.kind is p.KEYWORD_ONLY and not _is_network(hints[p.name])
-    }
+    return {p.name: hints.get(p.name, type(p.default)) for p in parameters}
 
 
 def parse(settings: Iterable[str]) -> dict[str, str]:
@@ -75,32 +83,33 @@ def settle(name: str, method: type[nn.Module], given: Mapping[str, Any]) -> dict
     Raises:
         UsageError: there is no such option, or the value is not one it takes.
     """
-    hints, known = get_type_hints(method.__init__), defaults(method)
+    hints, known = types_of(method), defaults(method)
+    bounds = BOUNDS | dict(getattr(method, "bounds", {}))
     settled = {}
     for option, value in given.items():
         if option not in known:
             have = f"it has {', '.join(known)}" if known else "it has none"
             raise UsageError(f"{name} has no option {option!r}; {have}.")
-        settled[option] = _value(option, value, hints[option])
+        settled[option] = _value(option, value, hints[option], bounds)
     return settled
 
 
-def _value(option: str, value: Any, hint: Any) -> Any:
+def _value(option: str, value: Any, hint: Any, bounds: Bounds) -> Any:
     kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     for kind in kinds:
         if get_origin(kind) is Literal:
-            if value in get_args(kind):
-                return value
+            choices = {str(choice): choice for choice in get_args(kind)}
+            if str(value) in choices:
+                return choices[str(value)]
             if len(kinds) > 1:
                 continue
-            known = ", ".join(map(str, get_args(kind)))
-            raise UsageError(f"{option} must be one of {known}; got {value!r}.")
+            raise UsageError(f"{option} must be one of {', '.join(choices)}; got {value!r}.")
         try:
             converted = _convert(value, kind)
         except (ValueError, TypeError, OverflowError):
             continue
         if kind in _BY_TYPE:
-            require_within(option, converted, *BOUNDS.get(option, _BY_TYPE[kind]))
+            require_within(option, converted, *bounds.get(option, _BY_TYPE[kind]))
         return converted
     wanted = {int: "a whole number", float: "a number", bool: "true or false"}
     raise UsageError(f"{option} must be {wanted.get(kinds[0], 'a text')}; got {value!r}.")
@@ -113,6 +122,10 @@ def _convert(value: Any, kind: Any) -> Any:
         if not isinstance(value, bool):
             raise TypeError
         return value
+    if kind is types.NoneType:
+        if str(value).lower() != "none":
+            raise ValueError
+        return None
     if isinstance(value, bool):
         raise TypeError
     if kind is float:

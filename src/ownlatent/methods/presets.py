@@ -105,6 +105,9 @@ def _small(views: str, base_lr: float, **more: Any) -> Preset:
     return Preset(source="docs/results.md", views=views, base_lr=base_lr, **settings | more)
 
 
+DEFAULT = _small("byol", 0.2, options={})
+"""For a method that comes without a recipe: not tuned for it."""
+
 PRESETS: dict[str, dict[str, Preset]] = {
     "byol": {
         "small": _small("byol", 0.4, options={"tau": 0.97, "hidden": 1024}),
@@ -119,7 +122,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "small": _small("simclr", 0.4, options={"temperature": 0.2}),
         "paper-100": _simclr(100, "SimCLR, section 2.2 and appendix B", 1e-6, 2),
         "paper-1000": _simclr(1000, "SimCLR, section 2.2 and appendix B", 1e-6, 2),
-        "v2": _simclr(800, "official README, SimCLRv2", 1e-4, 3),
+        "v2": _simclr(800, "official README; epochs: SimCLR v2", 1e-4, 3),
     },
     "moco": {
         "small": _small(
@@ -206,11 +209,11 @@ PRESETS: dict[str, dict[str, Preset]] = {
             options={"prototypes": 1024, "hidden": 512, "bottleneck": 128, "head_norm": True},
         ),
         "paper-100": _recipe(
-            "official dino, main_dino.py",
-            *(100, 1024, "adamw", 5e-4, 0.04, 10, "dino"),
+            "official dino, README, ViT-S/16 on 8 GPUs",
+            *(100, 512, "adamw", 5e-4, 0.04, 10, "dino"),
             crops=8,
             clip=3.0,
-            final_lr=5e-4,
+            final_lr=1e-3,
             final_weight_decay=0.4,
             options={"teacher_end": 0.04},
         ),
@@ -224,11 +227,11 @@ PRESETS: dict[str, dict[str, Preset]] = {
             options={"fixed_length": False},
         ),
         "resnet": _recipe(
-            "official dino, README, ResNet-50",
-            *(100, 256, "sgd", 0.03, 1e-4, 10, "dino-resnet"),
-            crops=6,
+            "official dino, README, ResNet-50 on 8 GPUs",
+            *(100, 512, "sgd", 0.03, 1e-4, 10, "dino-resnet"),
+            crops=8,
             clip=3.0,
-            final_lr=3e-5,
+            final_lr=1e-6 / 0.06,
             options={"teacher_end": 0.04},
         ),
     },
@@ -237,12 +240,12 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "paper-100": _recipe(
             "official vicreg, README",
             *(100, 512, "lars", 0.3, 1e-6, 10, "barlow-twins"),
-            final_lr=2e-3,
+            final_lr=1e-3,
         ),
         "paper-1000": _recipe(
             "official vicreg, README",
             *(1000, 2048, "lars", 0.2, 1e-6, 10, "barlow-twins"),
-            final_lr=2e-3,
+            final_lr=1e-3,
         ),
     },
 }

@@ -45,11 +45,15 @@ def find(name: str) -> type[Method]:
         try:
             method = entry.load()
         except Exception as error:  # another package's code fails in its own ways
+            why = " ".join(str(error).split()).rstrip(".") or type(error).__name__
             raise UsageError(
-                f"The method {name!r} of {entry.value} cannot load: {error}."
+                f"The method {name!r} of {entry.value} cannot load ({why}): mend or uninstall it."
             ) from error
         if not (isinstance(method, type) and issubclass(method, Method)):
-            raise UsageError(f"{entry.value} is not a subclass of ownlatent.methods.Method.")
+            raise UsageError(
+                f"The method {name!r} of {entry.value} is not a subclass of "
+                "ownlatent.methods.Method: make it one."
+            )
         return METHODS.setdefault(name, method)
     near = difflib.get_close_matches(name, names(), n=1)
     hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names())}."

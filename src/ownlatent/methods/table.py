@@ -1,15 +1,19 @@
 """``ownlatent methods``: what each method is made of, read off the method itself."""
 
-from typing import Any
+from dataclasses import MISSING, asdict, fields
+from typing import Any, Literal, get_args, get_origin
 
 import torch
 from torch import Tensor, nn
 
 from ownlatent.methods.method import Method
-from ownlatent.methods.options import defaults
+from ownlatent.methods.options import defaults, types_of
+from ownlatent.methods.presets import Preset
 from ownlatent.methods.queue import Queue
-from ownlatent.methods.registry import find, names, preset, presets
+from ownlatent.methods.registry import METHODS, find, names, presets
 from ownlatent.networks import EMA, Prototypes, WeightNorm
+
+Rows = list[dict[str, Any]]
 
 
 class _Stub(nn.Module):
@@ -21,14 +25,23 @@ class _Stub(nn.Module):
         return x.mean((2, 3))[:, :2]
 
 
-def comparison() -> list[dict[str, str]]:
+def comparison() -> Rows:
     """A row per method: its paper's recipe built, its parts looked at."""
-    return [_row(name) for name in names()]
+    rows = [_row(name) for name in METHODS]
+    for name in names()[len(METHODS) :]:
+        try:
+            rows.append(_row(name))
+        except Exception as error:  # another package's code fails in its own ways
+            rows.append(dict.fromkeys(rows[0], "") | {"method": name, "paper": str(error)})
+    return rows
 
 
 def _row(name: str) -> dict[str, str]:
     kind = find(name)
-    recipe = _papers(name)
+    # The longest recipe that is not ours: the one whose accuracy is in print.
+    known = presets(name)
+    theirs = [recipe for key, recipe in known.items() if key != "small"] or list(known.values())
+    recipe = max(theirs, key=lambda each: each.epochs)
     with torch.device("meta"):  # built, but without memory
         method = kind(_Stub(), **recipe.options)
     parts = list(method.modules())
@@ -37,13 +50,12 @@ def _row(name: str) -> dict[str, str]:
     predictor = getattr(method, "predictor", None)
     has_predictor = predictor is not None and any(True for _ in predictor.parameters())
     follows = method.scheduled(0, 1, 0.0)
-    rises = f"{follows['tau']:g} to 1" if "tau" in follows else f"{getattr(method, 'tau', '')}"
+    rises = f"{follows['tau']:g} to 1" if "tau" in follows else f"{getattr(method, 'tau', 'yes')}"
     about = kind.about
     return {
         "method": name,
-        "paper": about.paper,
         "negatives": about.negatives,
-        "queue": f"{len(queue.vectors):,}" if queue is not None else _optional(kind, "queue"),
+        "queue": f"{len(queue.vectors):,}" if queue is not None else _optional(kind),
         "moving average": rises if any(isinstance(part, EMA) for part in parts) else "no",
         "predictor": "yes" if has_predictor else "no",
         "stop-gradient": about.stop_gradient,
@@ -51,72 +63,52 @@ def _row(name: str) -> dict[str, str]:
         "prevents collapse": about.prevents_collapse,
         "batch norm": about.batch_norm,
         "batch": f"{recipe.batch_size:,}",
+        "paper": about.paper,
         "ImageNet linear top-1": about.top1,
     }
 
 
-def _papers(name: str) -> Any:
-    """The first recipe that is a paper's, or the only one there is."""
-    known = presets(name)
-    return next((recipe for key, recipe in known.items() if key != "small"), preset(name))
-
-
-def _optional(kind: type[Method], name: str) -> str:
-    return "optional" if {name, "memory"} & set(defaults(kind)) else "no"
+def _optional(kind: type[Method]) -> str:
+    return "optional" if {"queue", "memory"} & set(defaults(kind)) else "no"
 
 
 def _count(layer: Prototypes | WeightNorm) -> int:
     return len(layer.weight if isinstance(layer, Prototypes) else layer.direction)
 
 
-def details(name: str) -> list[dict[str, str]]:
-    """The options of a method, and what each of its presets makes of them and of the training.
+def details(name: str) -> dict[str, Rows]:
+    """The options of a method and its presets, in full.
 
     Raises:
         UsageError: there is no such method.
     """
-    kind, known = find(name), presets(name)
-    rows = [
-        {"setting": option, "by itself": str(value)}
-        | {key: str(recipe.options.get(option, value)) for key, recipe in known.items()}
+    kind = find(name)
+    hints = types_of(kind)
+    options = [
+        {"option": option, "type": _type(hints[option]), "default": value}
         for option, value in defaults(kind).items()
     ]
-    fields = [
-        "epochs", "batch_size", "optimizer", "base_lr", "weight_decay", "warmup_epochs", "views",
-        "crops", "bn_group", "clip", "source",
-    ]  # fmt: skip
-    rows += [
-        {"setting": field, "by itself": ""}
-        | {key: str(getattr(recipe, field)) for key, recipe in known.items()}
-        for field in fields
-    ]
+    known = [{"preset": key} | asdict(recipe) for key, recipe in presets(name).items()]
+    return {"options": options, "presets": known}
+
+
+def _type(hint: Any) -> str:
+    """As a person writes it: choices by their names."""
+    if get_origin(hint) is Literal:
+        return " | ".join(map(str, get_args(hint)))
+    return " | ".join(map(_type, get_args(hint))) or getattr(hint, "__name__", str(hint))
+
+
+def brief(known: Rows) -> Rows:
+    """Presets to read: of the settings that have a default only those that differ from it."""
+    usual = {field.name: field.default for field in fields(Preset) if field.name != "options"}
+    rows = []
+    for preset in known:
+        other = {k: v for k, v in preset.items() if k in usual and v != usual[k]}
+        main = {k: other.pop(k) for k in list(other) if usual[k] is MISSING}
+        source = main.pop("source")
+        rows.append(
+            {"preset": preset["preset"]} | main
+            | {"options": preset["options"], "other settings": other, "source": source}
+        )  # fmt: skip
     return rows
-
-
-def page(rows: list[dict[str, str]]) -> str:
-    """Rows as a table for a terminal, methods side by side as far as they fit; Markdown else."""
-    from io import StringIO
-
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(show_lines=True)
-    for name in rows[0]:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(row.get(name, "") for name in rows[0]))
-    console = Console(file=StringIO(), width=None if _terminal() else 200)
-    console.print(table)
-    return console.file.getvalue().rstrip()  # type: ignore[attr-defined, no-any-return]
-
-
-def markdown(rows: list[dict[str, str]]) -> str:
-    """The same for a document."""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _terminal() -> bool:
-    import sys
-
-    return sys.stdout.isatty()
