@@ -171,6 +171,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _end(str(error), 2)
     except KeyboardInterrupt:
         _end("Stopped.", 130)
+    except BrokenPipeError:  # whoever read along has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
     except OSError as error:  # what lies outside: a full disk, a file without permission
         _end(f"{error.filename or 'Failed'}: {error.strerror or error}; mend that first.", 1)
 
