@@ -37,7 +37,7 @@ AT_CHANCE, DIVERGED = "at chance", "diverged"
 ADVICE = {
     HEALTHY: "",
     DIMENSIONAL: "Few directions are left: take a lower --base-lr, a longer warm-up or a slower "
-    "target (a higher --tau).",
+    "target (a higher tau, by --set).",
     COLLAPSED: "All images get nearly the same embedding: see that predictor, stop-gradient and "
     "target are in place, that the images differ, and take a lower --base-lr.",
     AT_CHANCE: "The loss has not left the level of guessing: take a higher --base-lr or check the "
