@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ownlatent.methods import GLOBAL, About, Method, Outcome, Preset, mean_over_pairs
 from ownlatent.networks import EMA, Tower, gather, mlp
-from ownlatent.objectives import product, widen
+from ownlatent.objectives.precision import product, widen
 from ownlatent.schedules import ema_rate
 
 

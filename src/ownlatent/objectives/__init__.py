@@ -6,7 +6,6 @@ from ownlatent.objectives.byol_contrast import byol_contrast
 from ownlatent.objectives.dino import dino
 from ownlatent.objectives.info_nce import info_nce
 from ownlatent.objectives.nt_xent import nt_xent
-from ownlatent.objectives.precision import product, widen
 from ownlatent.objectives.simsiam import simsiam
 from ownlatent.objectives.sinkhorn import sinkhorn
 from ownlatent.objectives.swav import swav
@@ -20,11 +19,9 @@ __all__ = [
     "dino",
     "info_nce",
     "nt_xent",
-    "product",
     "simsiam",
     "sinkhorn",
     "swav",
     "through_both",
     "vicreg",
-    "widen",
 ]
