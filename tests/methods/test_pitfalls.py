@@ -172,7 +172,7 @@ def test_dinos_temperature_rises_epoch_by_epoch() -> None:
 
 def test_dinos_teacher_has_no_drop_path_and_the_same_parameters() -> None:
     torch.manual_seed(0)
-    net, _ = backbone("test_resnet", 3, 32, drop_path=0.5)
+    net, _ = backbone("small-vit", 3, 32, drop_path=0.5)
     method: Any = DINO(net, prototypes=12, bottleneck=8, hidden=16)
     images = torch.randn(4, 3, 32, 32)
     twice = [method.target(images)[0] for _ in range(2)]
