@@ -9,7 +9,17 @@ import pytest
 from ownlatent.cli import main
 from ownlatent.demo import TEST
 
-COMMANDS = ("pretrain", "resume", "evaluate", "views", "report", "demo", "runs", "doctor")
+COMMANDS = (
+    "pretrain",
+    "resume",
+    "evaluate",
+    "views",
+    "attention",
+    "report",
+    "demo",
+    "runs",
+    "doctor",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

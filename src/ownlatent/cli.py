@@ -80,6 +80,31 @@ class Views:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Attention:
+    """Draw where a vision transformer looks: its CLS token's attention over images, head by head.
+
+    The mean of the heads at random initialisation stands beside it.
+    """
+
+    run: Positional[Path]
+    """Run folder, or its encoder/: of a ViT with a CLS token, such as small-vit."""
+    data: Positional[str]
+    """Folder of images, .npy/.npz array or Parquet file."""
+    out: Path = Path("attention.png")
+    """PNG to write."""
+    images: int = 6
+    """Images shown, spread evenly over the data."""
+    keep: float = 0.6
+    """Share of the attention that the outlined patches hold."""
+    size: int | None = None
+    """Side in pixels that images are brought to. [24 patches, or as trained if that is more]"""
+    network: Literal["online", "target", "middle"] | None = None
+    """Which network. [the one the method is evaluated by]"""
+    seed: int = 0
+    """Seed of the random initialisation."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """Write one page about a finished run, or one that compares several.
 
@@ -146,6 +171,7 @@ Command = (
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Views, tyro.conf.subcommand("views")]
+    | Annotated[Attention, tyro.conf.subcommand("attention")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Runs, tyro.conf.subcommand("runs")]
@@ -194,6 +220,10 @@ def _run(command: object) -> None:
         from ownlatent.report.views import draw_sheet
 
         print(draw_sheet(**vars(command)))
+    elif isinstance(command, Attention):
+        from ownlatent.report.attention import draw_attention
+
+        print(draw_attention(**vars(command)))
     elif isinstance(command, Report):
         from ownlatent.report.run import report
 

@@ -22,7 +22,7 @@ Pictures = Sequence[Picture]
 CAPTIONS = ("original", "view 1", "view 2")
 LEGIBLE = 96  # a cell is never smaller than this, in pixels
 _LARGEST = 224  # nor larger than this, unless the views themselves are
-_MARGIN, _GAP, _GROUP_GAP, _HEADER = 24, 6, 22, 34
+_MARGIN, _GAP, _GROUP_GAP, _HEADER, _FOOTER = 24, 6, 22, 34, 26
 _PAPER, _MAT, _RULE, _INK = "#ffffff", "#f1efea", "#c9c5bc", "#4b4d50"
 
 
@@ -58,6 +58,7 @@ def contact_sheet(
     out: str | Path,
     *,
     captions: Sequence[str] = CAPTIONS,
+    note: str = "",
 ) -> Path:
     """Write a PNG with one row per image: the original, then its views.
 
@@ -68,6 +69,7 @@ def contact_sheet(
             stand side by side (three of view 1, then three of view 2, say).
         out: the file to write; its folder is made if missing.
         captions: the name of the original, then of each kind of view.
+        note: a line below, where something needs to be said.
 
     Returns:
         The path of the sheet. Small pictures are enlarged by whole factors to at least 96 pixels
@@ -91,7 +93,8 @@ def contact_sheet(
         lefts += [x + draw * (cell + _GAP) for draw in range(draws)]
         x = lefts[-1] + cell + _GROUP_GAP
     width = x - _GROUP_GAP + _MARGIN
-    height = _MARGIN + _HEADER + len(originals) * (cell + _GAP) - _GAP + _MARGIN
+    bottom = _MARGIN + _HEADER + len(originals) * (cell + _GAP) - _GAP
+    height = bottom + (_FOOTER if note else 0) + _MARGIN
 
     sheet = Image.new("RGB", (width, height), _PAPER)
     pen = ImageDraw.Draw(sheet)
@@ -107,22 +110,36 @@ def contact_sheet(
             corner = (left + (cell - shown.width) // 2, top + (cell - shown.height) // 2)
             pen.rectangle((left, top, left + cell - 1, top + cell - 1), fill=_MAT)
             sheet.paste(shown, corner)
+    if note:
+        pen.text(
+            (_MARGIN, bottom + _FOOTER),
+            note,
+            fill=_INK,
+            font=_font(note, width - 2 * _MARGIN),
+            anchor="ls",
+        )
     sheet.save(path, format="PNG")
     return path
 
 
 def _caption(pen: Any, name: str, left: int, right: int) -> None:
     """A name over a hairline that spans the columns it speaks for."""
-    from PIL import ImageFont
-
-    baseline, room = _MARGIN + _HEADER - 10, right - left + 1
-    size = 15
-    font = ImageFont.load_default(size)
-    while font.getlength(name) > room and size > 9:
-        size -= 1
-        font = ImageFont.load_default(size)
+    baseline = _MARGIN + _HEADER - 10
+    font = _font(name, right - left + 1)
     pen.text((left, baseline - 6), name, fill=_INK, font=font, anchor="ls")
     pen.line((left, baseline, right, baseline), fill=_RULE)
+
+
+def _font(text: str, room: int) -> Any:
+    """A font in which the text takes no more than ``room`` pixels, if a legible one does."""
+    from PIL import ImageFont
+
+    size = 15
+    font = ImageFont.load_default(size)
+    while font.getlength(text) > room and size > 9:
+        size -= 1
+        font = ImageFont.load_default(size)
+    return font
 
 
 def picture(array: Picture) -> Image.Image:
