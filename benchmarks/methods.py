@@ -126,8 +126,8 @@ def results(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     }
 
 
-def _whose(features: str) -> str:
-    return features if features in ("random initialisation",) else "network"
+def _whose(row: dict[str, Any]) -> str:
+    return "network" if "(" in row["features"] else str(row["features"])
 
 
 def _k(row: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ from ownlatent.cli import main
 from ownlatent.config import BOUNDS, Pretrain
 from ownlatent.training.folder import RunFolder
 
-TINY = "--backbone small-resnet --size 8 --batch-size 8 --set hidden=8 dim=4 --steps 1"
+TINY = "--backbone small-resnet --size 8 --batch-size 8 --set hidden=8 --steps 1"
 
 
 # --- making things ------------------------------------------------------------------------------
@@ -149,7 +149,19 @@ PRETRAIN = [
     Case("junk", lambda: parquet(image=[b"x"]), "images.parquet", "none of the 1 images in"),
     Case("backbone", npy, "images.npy --backbone resnet-18", "did you mean resnet18"),
     Case("preset", npy, "images.npy --preset big", "choose one of small, paper-40"),
-    Case("views", npy, "images.npy --views byoll", "choose one of byol, cifar-byol"),
+    Case("method", npy, "images.npy --method simclear", "did you mean simclr?"),
+    Case(
+        "no such option", npy, "images.npy --set tua=0.9", "byol has no option 'tua'; it has hidden"
+    ),
+    Case("no value", npy, "images.npy --set tau", "written name=value; got 'tau'"),
+    Case("set twice", npy, "images.npy --set tau=0.9 tau=0.8", "tau is set twice; set it once"),
+    Case("no number", npy, "images.npy --set tau=high", "tau must be a number; got 'high'"),
+    Case("tau", npy, "images.npy --set tau=1.5", "tau must lie between 0 and 1"),
+    Case("word", npy, "images.npy --set targets=all", "must be one of average, detached, shared"),
+    Case("group", npy, "images.npy --bn-group 3", "take --bn-group 2"),
+    Case("patches", npy, "images.npy --frozen-patches True", "small-resnet"),
+    Case("own target", npy, "images.npy --method dino --target-start own", "leave --target-start"),
+    Case("views", npy, "images.npy --views byoll", "choose one of byol, simclr"),
     Case("batch > data", npy, "images.npy --batch-size 25", "take --batch-size 24 or less"),
     Case("uneven", npy, "images.npy --accumulate 3", "take a multiple of 3 from 6"),
     Case("steps, epochs", npy, "images.npy --epochs 2", "Give --steps or --epochs, not both"),
@@ -183,7 +195,7 @@ OTHERS = [
     Case("config empty", lambda: text("run/config.json", "{}"), "resume run", "restore it"),
     Case(
         "odd plan",
-        lambda: edited("config.json", plan__options={"hidden": "x"}),
+        lambda: edited("config.json", plan__total_steps=9, plan__options={"hidden": "x"}),
         "resume run",
         "hidden must",
     ),
@@ -268,7 +280,7 @@ OTHERS = [
     Case("no draw", npy, "views images.npy --draws -1", "draws must be at least 1"),
     Case("size", npy, "views images.npy --size 0", "size must be at least 8"),
     Case("seed", npy, "views images.npy --seed -1", "seed must be at least 0"),
-    Case("unknown", npy, "views images.npy --views x", "choose one of byol, cifar-byol"),
+    Case("unknown", npy, "views images.npy --views x", "choose one of byol, simclr"),
     Case("out: a folder", npy, "views images.npy --out run", "give the name of a file"),
     Case("no run", npy, "report nowhere --data images.npy", "no encoder in nowhere"),
     Case("no data", lambda: None, "report run --data nowhere", "nowhere does not exist"),
@@ -287,7 +299,7 @@ OTHERS = [
 
 PARSER = [
     ("pretrain", "Folder of images"),
-    ("pretrain a --method moco", "'byol'"),
+    ("pretrain a --norm layer", "'group'"),
     ("pretrain a --optimizer adam", "'adamw'"),
     ("pretrain a --epoch 3", "--epochs"),
     ("pretrain a --steps nan", "--steps"),
@@ -440,7 +452,7 @@ ARRAYS: list[tuple[str, Any, dict[str, Any], str]] = [
     ("a NumPy number", pixels(), {"steps": np.int64(3)}, "steps must be a whole number"),
     ("True for a number", pixels(), {"steps": True}, "steps must be a whole number"),
     ("None for a text", pixels(), {"backbone": None}, "backbone must be a text"),
-    ("a method", pixels(), {"method": "moco"}, "method must be one of byol"),
+    ("a method", pixels(), {"method": "moca"}, "did you mean moco?"),
     ("a precision", pixels(), {"precision": "fp8"}, "one of auto, fp32, bf16"),
     ("an option", pixels(), {"epoch": 3}, "no option 'epoch'"),
 ]

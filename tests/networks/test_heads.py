@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from ownlatent.networks import mlp
+from ownlatent.networks import fan_in, mlp
 
 
 def test_shape_and_biases() -> None:
-    head = mlp(2048, 4096, 256)
+    head = mlp(2048, 4096, 256, bias=True, init=fan_in)
     first, norm, relu, last = head
     assert (first.in_features, first.out_features) == (2048, 4096)
     assert (last.in_features, last.out_features) == (4096, 256)
@@ -22,7 +22,7 @@ def test_shape_and_biases() -> None:
 
 def test_initialisation_is_haikus() -> None:
     torch.manual_seed(0)
-    head = mlp(512, 1024, 256)
+    head = mlp(512, 1024, 256, bias=True, init=fan_in)
     for linear in (head[0], head[3]):
         std = linear.in_features**-0.5
         assert linear.weight.abs().max() <= 2 * std

@@ -100,7 +100,7 @@ def model() -> nn.Module:
             "conv": nn.Conv2d(3, 4, 3),
             "bn": nn.BatchNorm2d(4),
             "norm": nn.LayerNorm([4, 2]),  # its affine parameters have two dimensions
-            "head": mlp(4, 8, 2),
+            "head": mlp(4, 8, 2, bias=True),
             "frozen": nn.Linear(2, 2).requires_grad_(False),
         }
     )

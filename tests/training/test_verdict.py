@@ -130,6 +130,9 @@ def test_words_for_known_spectra() -> None:
     assert word(round_, line) == "dimensional collapse"
     assert word(line, round_) == "dimensional collapse"
     assert word(round_, torch.zeros(256, 64)) == "collapsed"
+    # All near one point, though their directions differ: what no objective with norms can do.
+    assert word(round_, 0.01 * round_) == "collapsed"
+    assert word(round_, 0.1 * round_) == word(0.001 * round_, round_) == "healthy"
     assert word(round_, round_, loss=math.nan) == "diverged"
     assert word(round_ * math.inf, round_) == "diverged"
     # SwAV's loss over 3,000 prototypes while it only guesses: ln 3000 = 8.006.

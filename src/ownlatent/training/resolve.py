@@ -100,7 +100,7 @@ def require_share(batch_size: int, accumulate: int, world: int) -> None:
         )
 
 
-def _group(size: int, batch: int, world: int, asked: int | None) -> int | None:
+def _group(size: int, batch: int, world: int, asked: int | None) -> int:
     """A batch-norm group that cuts a micro-batch of all processes evenly, none across two.
 
     Raises:
@@ -109,12 +109,13 @@ def _group(size: int, batch: int, world: int, asked: int | None) -> int | None:
     share = batch // world
     if size <= share and share % size == 0:
         return size
+    fitting = next((n for n in range(min(size, share), 1, -1) if share % n == 0), share)
     if asked is not None:
         raise UsageError(
             f"Batch-norm groups of {size} do not fit into the {share} images that a process has "
-            f"of a micro-batch; take --bn-group {math.gcd(size, share)}."
+            f"of a micro-batch; take --bn-group {fitting}."
         )
-    return max(math.gcd(size, share), 2) if share % 2 == 0 else None
+    return fitting
 
 
 def _even(images: int, config: Pretrain, world: int) -> int:

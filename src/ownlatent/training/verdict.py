@@ -27,6 +27,8 @@ SPREAD = 0.25
 """Collapsed below this share of the untrained network's spread (feature std)."""
 EMBEDDING_RANK, FEATURE_RANK = 0.04, 0.1
 """Dimensional collapse below this share of the untrained network's effective rank."""
+SIZE = 0.03
+"""Collapsed where embeddings deviate by less than this share of the untrained network's."""
 CHANCE = 0.98
 """At chance above this share of the chance level of the loss."""
 _EPOCH = 2**31 - 1  # of the probe's views: one that no run reaches
@@ -60,12 +62,15 @@ class Spread:
         effective_rank: of the centred outputs, 1 to 255.
         alignment: between the two views of an image, 0 (the same) to 4.
         uniformity: 0 where all are one, about -4 where spread evenly.
+        size: mean over dimensions of the standard deviation of the outputs as they are: objectives
+            that do not normalise them can shrink all to a point whose directions still differ.
     """
 
     std: float
     effective_rank: float
     alignment: float
     uniformity: float
+    size: float = math.nan  # of histories written before it was measured
 
     @classmethod
     def of(cls, first: Tensor, second: Tensor) -> "Spread":
@@ -75,6 +80,7 @@ class Spread:
             effective_rank=effective_rank(first).item(),
             alignment=alignment(first, second).item(),
             uniformity=uniformity(first).item(),
+            size=first.std(0).mean().item(),
         )
 
 
@@ -102,6 +108,12 @@ def judge(untrained: Spreads, now: Spreads, loss: float, chance: float | None) -
                 f"The {name} of different images are nearly parallel: their spread is "
                 f"{now[name].std:.3f}, {share[name, 'std']:.0%} of the untrained network's."
             )
+    size = now["embeddings"].size / max(untrained["embeddings"].size, 1e-12)
+    if size < SIZE:
+        return COLLAPSED, (
+            f"The embeddings of different images have shrunk to a point: they deviate by {size:.1%} "
+            "of what the untrained network's do."
+        )
     for name, least in (("embeddings", EMBEDDING_RANK), ("features", FEATURE_RANK)):
         if share[name, "effective_rank"] < least:
             return DIMENSIONAL, (
