@@ -121,9 +121,7 @@ def results(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """By whose features and protocol; empty where the cell is missing."""
     path = folder / "evaluation.json"
     rows = json.loads(path.read_text())["results"] if path.is_file() else []
-    return {
-        (_whose(row["features"]), row["protocol"].split(" (")[0] + _k(row)): row for row in rows
-    }
+    return {(_whose(row), row["protocol"].split(" (")[0] + _k(row)): row for row in rows}
 
 
 def _whose(row: dict[str, Any]) -> str:

@@ -111,8 +111,8 @@ def judge(untrained: Spreads, now: Spreads, loss: float, chance: float | None) -
     size = now["embeddings"].size / max(untrained["embeddings"].size, 1e-12)
     if size < SIZE:
         return COLLAPSED, (
-            f"The embeddings of different images have shrunk to a point: they deviate by {size:.1%} "
-            "of what the untrained network's do."
+            "The embeddings of different images have shrunk to a point: they deviate by "
+            f"{size:.1%} of what the untrained network's do."
         )
     for name, least in (("embeddings", EMBEDDING_RANK), ("features", FEATURE_RANK)):
         if share[name, "effective_rank"] < least:
