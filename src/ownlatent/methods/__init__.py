@@ -1,39 +1,36 @@
-"""The methods, each one short file, and their papers' recipes."""
+"""The methods, each one short file, and their papers' recipes.
 
-from ownlatent.methods.barlow_twins import BarlowTwins
-from ownlatent.methods.byol import BYOL
+Their classes are found here by name (``ownlatent.methods.SwAV``) as soon as their file and their
+row in the recipe table are there.
+"""
+
 from ownlatent.methods.crops import GLOBAL, mean_over_pairs
-from ownlatent.methods.dino import DINO
 from ownlatent.methods.method import About, Method, Outcome
-from ownlatent.methods.moco import MoCo
-from ownlatent.methods.moco3 import MoCo3
 from ownlatent.methods.presets import Preset
 from ownlatent.methods.queue import Queue
 from ownlatent.methods.registry import METHODS, find, preset, presets
-from ownlatent.methods.simclr import SimCLR
-from ownlatent.methods.simsiam import SimSiam
-from ownlatent.methods.swav import SwAV
-from ownlatent.methods.vicreg import VICReg
 
 __all__ = [
-    "BYOL",
-    "DINO",
     "GLOBAL",
     "METHODS",
     "About",
-    "BarlowTwins",
     "Method",
-    "MoCo",
-    "MoCo3",
     "Outcome",
     "Preset",
     "Queue",
-    "SimCLR",
-    "SimSiam",
-    "SwAV",
-    "VICReg",
     "find",
     "mean_over_pairs",
     "preset",
     "presets",
 ]
+_CLASSES = {kind.__name__: kind for kind in METHODS.values()}
+
+
+def __getattr__(name: str) -> type[Method]:
+    if name in _CLASSES:
+        return _CLASSES[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_CLASSES])
