@@ -26,7 +26,7 @@ METHODS = [
     *("byol", "simclr", "moco", "moco3", "swav", "simsiam", "barlow-twins", "dino", "vicreg"),
 ]
 PASSES = 9.6
-"""Passes over the 20,000 images: 3,000 steps of 64, three minutes or less on two cores."""
+"""Passes over the 20,000 images: 3,000 steps of 64, about three minutes on two cores."""
 COMMON: dict[str, Any] = {"backbone": "small-resnet", "size": 20, "log_every": 100}
 # What is taken away, and what print says becomes of the network then.
 SWITCHES: list[tuple[str, dict[str, Any], str]] = [
