@@ -77,10 +77,13 @@ class BYOL(Method):
         if self.targets == "average":
             targets = [self.target(view)[1] for view in views[:GLOBAL]]
 
+        def distance(prediction: Tensor, target: Tensor) -> Tensor:
+            return byol(prediction, target, self.normalise)
+
         def loss(i: int, j: int) -> Tensor:
             if self.targets == "shared":
-                return through_both(byol, predictions[i], targets[j])
-            return byol(predictions[i], targets[j], self.normalise)
+                return through_both(distance, predictions[i], targets[j])
+            return distance(predictions[i], targets[j])
 
         total = 2 * mean_over_pairs(loss, views)  # of two views: their sum
         if self.beta:
