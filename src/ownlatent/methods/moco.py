@@ -11,6 +11,7 @@ from ownlatent.methods.method import About, Method, Outcome
 from ownlatent.methods.queue import Queue
 from ownlatent.networks import EMA, Tower, gather, mlp, shuffled
 from ownlatent.objectives import info_nce, simsiam
+from ownlatent.objectives.precision import widen
 
 
 class MoCo(Method):
@@ -78,9 +79,10 @@ class MoCo(Method):
             total = mean_over_pairs(loss, views)
         else:
             total = sum((loss(i, 1) for i in outputs if i), loss(0, 1)) / len(outputs)
-        kept = [gather(F.normalize(key.float(), dim=1)) for key in keys.values()]
+        first, *_ = keys.values()  # one key an image goes into the queue
+        kept = gather(F.normalize(widen(first), dim=1))
         features, z = outputs[0]
-        return Outcome(total, features.detach(), z.detach(), kept[0])
+        return Outcome(total, features.detach(), z.detach(), kept)
 
     def after_step(self, step: int, total_steps: int, kept: Tensor | None = None) -> None:
         self.target.update(self.online, self.tau)

@@ -1,7 +1,7 @@
 """The recipe table: each method's settings as data, what its paper trained with and what we tuned.
 
-``base_lr`` and the rest are METHODS' published values, their source beside them. The rows called
-"small" are ours, for small images on small machines: docs/results.md.
+Each row names its source. Those called "small" are ours, for small images on small machines:
+docs/results.md.
 """
 
 from collections.abc import Mapping

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ownlatent.methods.crops import GLOBAL, mean_over_pairs
@@ -10,6 +11,7 @@ from ownlatent.methods.method import About, Method, Outcome
 from ownlatent.methods.queue import Queue
 from ownlatent.networks import EMA, Middle, Tower, gather, mlp, normal
 from ownlatent.objectives import info_nce, nt_xent, simsiam, through_both
+from ownlatent.objectives.precision import widen
 
 
 class SimCLR(Method):
@@ -62,7 +64,7 @@ class SimCLR(Method):
         kept = None
         if self.memory:
             keys = [gather(key) for key in self.target.together(views[:GLOBAL])[1]]
-            kept = nn.functional.normalize(keys[0].float(), dim=1)
+            kept = F.normalize(widen(keys[0]), dim=1)
 
         def loss(i: int, j: int) -> Tensor:
             if not self.negatives:

@@ -13,6 +13,7 @@ from ownlatent.methods.method import About, Method, Outcome
 from ownlatent.methods.queue import Queue
 from ownlatent.networks import Prototypes, Tower, gather, mlp, own
 from ownlatent.objectives import sinkhorn, swav
+from ownlatent.objectives.precision import widen
 
 
 class SwAV(Method):
@@ -67,7 +68,7 @@ class SwAV(Method):
 
     def forward(self, views: list[Tensor]) -> Outcome:
         features, z = self.online.together(views)
-        directions = [F.normalize(each.float() if each.dtype.itemsize < 4 else each) for each in z]
+        directions = [F.normalize(widen(each)) for each in z]
         scores = [self.prototypes(each) for each in directions]
         codes = [self._assign(scores[j], j) for j in range(GLOBAL)]
         total = mean_over_pairs(lambda i, j: swav(scores[i], codes[j], self.temperature), views)

@@ -16,7 +16,7 @@ from ownlatent.networks.initial import load_weights
 from ownlatent.networks.middle import Middle
 from ownlatent.networks.norm import GroupBatchNorm, group_batch_norm, shuffled
 from ownlatent.networks.standardised import without_batch_statistics
-from ownlatent.networks.tower import Tower, as_one
+from ownlatent.networks.tower import Tower
 from ownlatent.networks.world import gather, own, world_size
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "Prototypes",
     "Tower",
     "WeightNorm",
-    "as_one",
     "attention",
     "backbone",
     "fan_in",

@@ -15,7 +15,7 @@ def mlp(
     norm: bool = True,
     activation: type[nn.Module] = nn.ReLU,
     last_bias: bool = False,
-    last_norm: Literal["affine", "scale", "plain"] | None = None,
+    last_norm: Literal["scale", "plain"] | None = None,
     init: Callable[[nn.Linear], None] | None = None,
 ) -> nn.Sequential:
     """Linear layers with batch norm and an activation between them, ``[B, first]`` to
@@ -26,8 +26,8 @@ def mlp(
         bias, last_bias: whether the hidden layers have one, and whether the last has.
         norm: batch norm after each hidden layer.
         activation: after each hidden layer.
-        last_norm: batch norm on the output: with scale and offset ("affine"), with scale alone, or
-            with neither ("plain"); None: nothing after the last layer.
+        last_norm: batch norm on the output, with a scale and no offset ("scale") or with neither
+            ("plain"); None: nothing after the last layer.
         init: sets a linear layer's weights; None: torch's own.
     """
     layers: list[nn.Module] = []

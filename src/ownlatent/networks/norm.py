@@ -1,6 +1,5 @@
 """Batch norm whose statistics span a chosen group of samples, over processes or within a batch."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -50,19 +49,35 @@ class GroupBatchNorm(nn.Module):
         groups = self.groups if len(x) % self.groups == 0 else 1
         if self.process_group is None:
             return self._apart(x, groups)
+        return self._spanning(x, groups, self.process_group)
+
+    def _apart(self, x: Tensor, groups: int) -> Tensor:
+        """Group by group through torch's own batch norm, which is faster than what is written out
+        below; with momentum 1 it hands out each group's statistics."""
+        parts, means, variances = [], [], []
+        for part in x.chunk(groups):
+            dtype = torch.promote_types(x.dtype, torch.float32)
+            mean, var = (x.new_zeros(x.shape[1], dtype=dtype) for _ in range(2))
+            parts.append(F.batch_norm(part, mean, var, self.weight, self.bias, True, 1.0, self.eps))
+            means.append(mean)
+            variances.append(var)
+        self._track(torch.stack(means).mean(0), torch.stack(variances).mean(0))
+        return parts[0] if groups == 1 else torch.cat(parts)
+
+    def _spanning(self, x: Tensor, groups: int, processes: dist.ProcessGroup) -> Tensor:
+        """With each group's statistics over all processes."""
         grouped = x.view(groups, -1, *x.shape[1:])
         over = [1, *range(3, grouped.ndim)]
         wide = grouped.float() if x.dtype.itemsize < 4 else grouped
         mean, var = wide.mean(over), wide.var(over, correction=0)
-        count = x.numel() // (x.shape[1] * groups)
-        if self.process_group is not None:
-            # The variance of a union: the mean variance plus the variance of the means.
-            moments = torch.stack([mean, var + mean.square()])
-            world = dist.get_world_size(self.process_group)
-            moments = _Sum.apply(moments, self.process_group) / world
-            mean, var = moments[0], moments[1] - moments[0].square()
-            count *= world
-        self._track(mean.detach(), var.detach(), count)
+        # The variance of a union: the mean variance plus the variance of the means.
+        moments = torch.stack([mean, var + mean.square()])
+        world = dist.get_world_size(processes)
+        moments = _Sum.apply(moments, processes) / world
+        mean, var = moments[0], moments[1] - moments[0].square()
+        count = x.numel() // (x.shape[1] * groups) * world
+        unbiased = var.detach().mean(0) * (count / max(count - 1, 1))
+        self._track(mean.detach().mean(0), unbiased)
         shape = [groups, 1, -1] + [1] * (x.ndim - 2)
         wide = (wide - mean.view(shape)) * torch.rsqrt(var.view(shape) + self.eps)
         wide = wide.flatten(0, 1)
@@ -72,34 +87,13 @@ class GroupBatchNorm(nn.Module):
         normalised: Tensor = wide.to(x.dtype)
         return normalised
 
-    def _apart(self, x: Tensor, groups: int) -> Tensor:
-        """Group by group through torch's own batch norm, which is faster than what is written out
-        above; with momentum 1 it hands out each group's statistics."""
-        parts, means, variances = [], [], []
-        for part in x.chunk(groups):
-            size = x.shape[1]
-            mean, var = (
-                x.new_zeros(size, dtype=torch.promote_types(x.dtype, torch.float32))
-                for _ in range(2)
-            )
-            parts.append(F.batch_norm(part, mean, var, self.weight, self.bias, True, 1.0, self.eps))
-            means.append(mean)
-            variances.append(var)
-        if self.running_mean is not None and self.running_var is not None:
-            self.num_batches_tracked.add_(1)
-            self.running_mean.lerp_(torch.stack(means).mean(0).to(self.running_mean), self.momentum)
-            self.running_var.lerp_(
-                torch.stack(variances).mean(0).to(self.running_var), self.momentum
-            )
-        return parts[0] if groups == 1 else torch.cat(parts)
-
-    def _track(self, mean: Tensor, var: Tensor, count: int) -> None:
+    def _track(self, mean: Tensor, var: Tensor) -> None:
+        """Let the running statistics follow a batch's, ``[C]`` each; the variance unbiased."""
         if self.running_mean is None or self.running_var is None:
             return
         self.num_batches_tracked.add_(1)
-        unbiased = var.mean(0) * (count / max(count - 1, 1))
-        self.running_mean.lerp_(mean.mean(0).to(self.running_mean), self.momentum)
-        self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
+        self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
+        self.running_var.lerp_(var.to(self.running_var), self.momentum)
 
 
 class _Sum(torch.autograd.Function):
@@ -140,7 +134,7 @@ def statistics_groups(module: nn.Module) -> int:
     return 1
 
 
-def shuffled(network: Callable[[Tensor], tuple[Tensor, ...]], view: Tensor) -> tuple[Tensor, ...]:
+def shuffled(network: nn.Module, view: Tensor) -> tuple[Tensor, ...]:
     """``network(view)``, with its images dealt to other batch-norm groups than they lie in.
 
     MoCo's shuffled BN (section 3.3): statistics then tell nothing of which key belongs to which
@@ -148,9 +142,10 @@ def shuffled(network: Callable[[Tensor], tuple[Tensor, ...]], view: Tensor) -> t
     process knows the order. ``network`` returns tensors ``[B, ...]``; where it has one group
     only, nothing is shuffled.
     """
-    groups = statistics_groups(network) if isinstance(network, nn.Module) else 1
+    groups = statistics_groups(network)
     if groups == 1:
-        return network(view)
+        alone: tuple[Tensor, ...] = network(view)
+        return alone
     everyone = gather(view)
     order = torch.arange(len(everyone), device=view.device).view(groups, -1).T.flatten()
     outputs = network(own(everyone[order]))

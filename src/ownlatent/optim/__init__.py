@@ -9,9 +9,8 @@ from torch.optim import Optimizer
 from ownlatent.optim.groups import parameter_groups, set_rates
 from ownlatent.optim.lars import LARS
 
-__all__ = ["LARS", "OPTIMIZERS", "optimizer", "parameter_groups", "set_rates"]
+__all__ = ["LARS", "optimizer", "parameter_groups", "set_rates"]
 
-OPTIMIZERS = ("lars", "lars-simclr", "larc", "sgd", "adamw")
 _LARS: dict[str, dict[str, Any]] = {
     "lars": {},
     "lars-simclr": {"rate_inside": True},

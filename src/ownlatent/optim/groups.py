@@ -31,12 +31,12 @@ def parameter_groups(
         predictor_fixed: the predictor's rate stays at its peak (SimSiam, section 4.2).
 
     Returns:
-        groups with ``weight_decay``, ``adapt``, ``decays``, ``lr_scale`` and ``fixed_lr``.
+        groups with ``weight_decay``, ``adapt``, ``lr_scale`` and ``fixed_lr``.
     """
+    apart: set[int] = set()
     predictor = getattr(model, "predictor", None)
-    apart = {id(p) for p in predictor.parameters()} if isinstance(predictor, nn.Module) else set()
-    if predictor_lr == 1.0 and not predictor_fixed:
-        apart = set()
+    if isinstance(predictor, nn.Module) and (predictor_lr != 1.0 or predictor_fixed):
+        apart = {id(p) for p in predictor.parameters()}
     sorted_out: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
@@ -50,11 +50,10 @@ def parameter_groups(
             "params": parameters,
             "weight_decay": 0.0 if excluded else weight_decay,
             "adapt": not excluded,
-            "decays": not excluded,
             "lr_scale": (bias_lr if excluded else 1.0) * (predictor_lr if separate else 1.0),
             "fixed_lr": separate and predictor_fixed,
         }
-        for (separate, excluded), parameters in sorted(sorted_out.items(), key=lambda item: item[0])
+        for (separate, excluded), parameters in sorted(sorted_out.items())
     ]
 
 
@@ -62,5 +61,5 @@ def set_rates(groups: list[dict[str, Any]], lr: float, peak: float, weight_decay
     """Give every group its learning rate and decay for this step."""
     for group in groups:
         group["lr"] = (peak if group["fixed_lr"] else lr) * group["lr_scale"]
-        if group["decays"]:
+        if group["adapt"]:
             group["weight_decay"] = weight_decay

@@ -38,11 +38,6 @@ class Colour(NamedTuple):
         # A sum, not a product: those of a vector round by its place in memory, so in the batch.
         return self.matrix, self.offset + (self.pivot * mean[:, None]).sum(2)
 
-    def unbind(self) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Image by image: matrix and pivot ``[C, C]``, offset ``[C, 1]``."""
-        parts = self.matrix.unbind(), self.pivot.unbind(), self.offset[:, :, None].unbind()
-        return list(zip(*parts, strict=True))
-
     def to_units(self, white: float, mean: Tensor, std: Tensor) -> "Colour":
         """From pixels of which ``white`` is the brightest, to values normalised by ``[C]`` or
         ``[1]`` statistics."""
