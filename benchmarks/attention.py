@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from kept import keep
 from PIL import Image
 from torch import Tensor
 
-import ownlatent as ol
 from ownlatent.encoder import Encoder, EncoderFolder
 from ownlatent.evaluation.overlap import jaccard
 from ownlatent.networks.attention import attention, mask
@@ -122,11 +122,8 @@ def cell(values: np.ndarray) -> str:
 
 def train(folder: Path, out: Path, seed: int, steps: int) -> Path:
     run = out / f"seed-{seed}-steps-{steps}"
-    if (run / "encoder" / "config.json").is_file():
-        return run
-    if run.exists():
-        return ol.resume(run).folder
-    return ol.pretrain(folder / "train", out=run, seed=seed, steps=steps, **OPTIONS).folder
+    keep(run, str(folder / "train"), seed=seed, steps=steps, **OPTIONS)
+    return run
 
 
 def measure(runs: list[Path], seeds: list[int], frames: Frames) -> str:

@@ -19,6 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from kept import keep
+
 from ownlatent.demo import FITTED, TEST, TRAIN
 
 SEEDS = {"byol": 3, "simclr": 3, "simsiam": 3, "barlow-twins": 3}
@@ -50,14 +52,7 @@ def cell(folder: Path, method: str, options: dict[str, Any], measure: str) -> No
     """One run, in this process: pretrained, or gone on with, and measured."""
     import ownlatent as ol
 
-    finished = (folder / "state.json").is_file() and "finished" in (
-        folder / "state.json"
-    ).read_text()
-    if not finished and (folder / "checkpoints").is_dir():
-        ol.resume(folder)
-    elif not finished:
-        shutil.rmtree(folder, ignore_errors=True)
-        ol.pretrain(TRAIN, out=folder, method=method, **COMMON | options)
+    keep(folder, TRAIN, method=method, **COMMON | options)
     if measure != "no" and not (folder / "evaluation.json").is_file():
         ol.evaluate(
             folder, TRAIN, test=TEST, limit=FITTED, seed=options.get("seed", 0),

@@ -9,13 +9,12 @@ Finished runs are kept and passed over, so a stopped table fills up when started
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from kept import keep
 
-import ownlatent as ol
 from ownlatent.demo import TRAIN
 
 BROKEN: dict[str, dict[str, Any]] = {
@@ -74,15 +73,8 @@ COMMON: dict[str, Any] = {
 
 def one(data: str, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
     """The run's ``verdict.json``, from disk where it has been made before."""
-    made = folder / "verdict.json"
-    state = json.loads((folder / "state.json").read_text()) if made.is_file() else {"state": ""}
-    if state["state"] not in ("finished", "diverged"):
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            ol.pretrain(data, out=folder, **COMMON | options)
-        except ol.Diverged as error:
-            print(error)
-    summary: dict[str, Any] = json.loads(made.read_text())
+    keep(folder, data, **COMMON | options)
+    summary: dict[str, Any] = json.loads((folder / "verdict.json").read_text())
     return summary
 
 
