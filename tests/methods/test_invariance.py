@@ -12,18 +12,15 @@ from typing import Any
 
 import pytest
 import torch
+from small_methods import Silent, build, session, views
 from torch import Tensor
 
-from ownlatent.config import Pretrain
-from ownlatent.data import Canvases, decode_canvases, open_source
 from ownlatent.methods import METHODS, Method
 from ownlatent.methods.options import defaults
-from ownlatent.networks import backbone, group_batch_norm
+from ownlatent.networks import group_batch_norm
 from ownlatent.training.clock import Clock
 from ownlatent.training.loop import train
-from ownlatent.training.session import prepare
 
-SMALL = {"hidden": 32, "dim": 16, "prototypes": 12, "queue": 40, "bottleneck": 8, "tau": 0.9}
 # name of the case, method, options beside SMALL, batch-norm groups of the whole batch
 CASES: list[tuple[str, str, dict[str, Any], int]] = [
     *((name, name, {}, 1) for name in METHODS),
@@ -40,20 +37,12 @@ CASES: list[tuple[str, str, dict[str, Any], int]] = [
 ]
 
 
-def build(name: str, options: dict[str, Any]) -> Method:
-    torch.manual_seed(0)
-    net, _ = backbone("small-resnet", 3, 12)
-    small = {k: v for k, v in SMALL.items() if k in defaults(METHODS[name])}
-    if name == "swav":
-        small.pop("queue")
-    method: Any = METHODS[name]
-    return method(net, **small | options).double()  # type: ignore[no-any-return]
+TAU = 0.9
 
 
-def views(crops: int = 2) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    sides = [12, 12, *[8] * crops]
-    return [torch.randn(48, 3, s, s, generator=generator, dtype=torch.float64) for s in sides]
+def doubled(name: str, options: dict[str, Any]) -> Method:
+    tau = {"tau": TAU} if "tau" in defaults(METHODS[name]) else {}
+    return build(name, **tau | options).double()  # type: ignore[no-any-return]
 
 
 def worker(out: str, world: int) -> None:
@@ -68,7 +57,7 @@ def worker(out: str, world: int) -> None:
         rank = dist.get_rank()
     records = {}
     for case, name, options, groups in CASES:
-        method: Any = build(name, options)
+        method: Any = doubled(name, options)
         if groups > 1:
             group_batch_norm(method, groups=groups // world)
         elif world > 1:
@@ -79,7 +68,7 @@ def worker(out: str, world: int) -> None:
         for step in range(3):
             rows = torch.arange(16).view(world, -1)[rank] + 16 * step
             method.before_step(step, 3, float(step))
-            outcome = trained([view[rows] for view in views()])
+            outcome = trained([view[rows] for view in views(2, 48, torch.float64)])
             outcome.loss.backward()
             total = outcome.loss.detach().clone()
             if world > 1:
@@ -132,43 +121,16 @@ def test_one_process_is_two(case: str, records: list[dict[str, Any]]) -> None:
         torch.testing.assert_close(two["state"][name], value, rtol=1e-6, atol=1e-9, msg=name)
 
 
-class Silent:
-    """Sees everything, says nothing."""
-
-    def see(self, *_: Any) -> None: ...
-    def report(self, *_: Any) -> None: ...
-    def after(self, *_: Any) -> None: ...
-
-
-@pytest.fixture(scope="module")
-def canvases() -> Canvases:
-    torch.manual_seed(0)
-    return decode_canvases(open_source(torch.randint(0, 256, (64, 3, 12, 12)).byte()))
-
-
-def session(canvases: Canvases, name: str, options: dict[str, Any], **run: Any) -> Any:
-    small = {k: v for k, v in SMALL.items() if k in defaults(METHODS[name])}
-    if name == "swav":
-        small.pop("queue")
-    settings = tuple(f"{k}={v}" for k, v in (small | options).items())
-    asked: dict[str, Any] = {
-        "data": "x", "method": name, "set": settings, "batch_size": 16, "steps": 2, "crops": 0,
-        "optimizer": "sgd", "weight_decay": 0.0, "warmup_epochs": 0, "base_lr": 1.6,
-        "backbone": "small-resnet", "size": 12, "precision": "fp32", "log_every": 1,
-    }  # fmt: skip
-    made = prepare(Pretrain(**asked | run), canvases)
-    made.method.double()
-    made.views.double()
-    return made
-
-
 @pytest.mark.parametrize(("name", "options"), [(n, o) for _, n, o, g in CASES if g == 1])
 def test_accumulation_averages_the_gradients_of_micro_batches(
-    name: str, options: dict[str, Any], canvases: Canvases, monkeypatch: pytest.MonkeyPatch
+    name: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each micro-batch's gradient computed apart, from the same state; then one step, and one
     update of target, queue and centre."""
-    run = session(canvases, name, options, accumulate=2)
+    tau = {"tau": TAU} if "tau" in defaults(METHODS[name]) else {}
+    run = session(name, tau | options, accumulate=2, steps=2, crops=0, weight_decay=0.0)
+    run.method.double()
+    run.views.double()
     monkeypatch.setattr(
         type(run.views), "forward", lambda self, pixels, *_: _stand_in_views(pixels)
     )
@@ -183,7 +145,7 @@ def test_accumulation_averages_the_gradients_of_micro_batches(
         for rows in run.batches.rows(step):
             apart = copy.deepcopy(reference)
             apart.before_step(step, 2, step / 4)
-            outcome = apart(_stand_in_views(canvases.pixels[rows]))
+            outcome = apart(_stand_in_views(run.canvases.pixels[rows]))
             outcome.loss.backward()
             gradients.append({n: p.grad for n, p in apart.named_parameters()})
             kept += [outcome.kept] if outcome.kept is not None else []

@@ -5,35 +5,22 @@ import math
 from typing import Any
 
 import pytest
+import small_methods
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ownlatent.config import Pretrain
-from ownlatent.data import decode_canvases, open_source
 from ownlatent.methods import METHODS
 from ownlatent.methods.crops import mean_over_pairs
-from ownlatent.methods.options import defaults
-from ownlatent.networks import backbone, without_batch_statistics
-from ownlatent.training.session import prepare
-
-SMALL = {"hidden": 32, "dim": 16, "prototypes": 12, "queue": 40, "bottleneck": 8}
+from ownlatent.networks import without_batch_statistics
 
 
-def build(name: str, **options: Any) -> Any:
-    torch.manual_seed(0)
-    net, _ = backbone("small-resnet", 3, 12)
-    small = {k: v for k, v in SMALL.items() if k in defaults(METHODS[name])}
-    if name == "swav":
-        small.pop("queue")
-    method: Any = METHODS[name]
-    return method(net, **small | options).double()
+def build(name: str) -> Any:
+    return small_methods.build(name).double()
 
 
 def views(crops: int, batch: int = 8) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    sides = [12, 12, *[8] * crops]
-    return [torch.randn(batch, 3, s, s, generator=generator, dtype=torch.float64) for s in sides]
+    return small_methods.views(crops, batch, torch.float64)
 
 
 def test_pairs_are_every_view_with_every_other_global_one() -> None:
@@ -153,13 +140,7 @@ def _by_hand(name: str, method: Any, pair: list[Tensor]) -> Tensor:
 
 def test_micro_batches_of_byol_with_group_norm_are_the_large_batch() -> None:
     """Nothing in it looks at other images, so the mean of two halves' gradients is the whole's."""
-    torch.manual_seed(0)
-    canvases = decode_canvases(open_source(torch.randint(0, 256, (64, 3, 12, 12)).byte()))
-    config = Pretrain(
-        data="x", set=("hidden=32", "dim=16"), norm="group", batch_size=16, steps=2,
-        backbone="small-resnet", size=12, precision="fp32",
-    )  # fmt: skip
-    method = prepare(config, canvases).method.double()
+    method = small_methods.session("byol", norm="group").method.double()
     halves, whole = copy.deepcopy(method), views(0, 16)
     method(whole).loss.backward()
     for rows in (slice(0, 8), slice(8, 16)):

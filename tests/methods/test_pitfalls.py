@@ -10,66 +10,37 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from small_methods import Silent, build, session, views
 from torch import Tensor, nn
 
-from ownlatent.config import Pretrain
-from ownlatent.data import Canvases, decode_canvases, open_source
-from ownlatent.methods import (
-    BYOL,
-    DINO,
-    METHODS,
-    BarlowTwins,
-    Method,
-    MoCo,
-    MoCo3,
-    SimCLR,
-    SimSiam,
-    SwAV,
-    VICReg,
-)  # fmt: skip
-from ownlatent.methods.options import defaults
+from ownlatent.methods import DINO, METHODS, SimSiam
 from ownlatent.methods.queue import Queue
 from ownlatent.networks import EMA, backbone, group_batch_norm, shuffled
 from ownlatent.networks.norm import statistics_groups
 from ownlatent.training.clock import Clock
 from ownlatent.training.loop import settle_gradients, train
-from ownlatent.training.session import prepare
-
-SMALL = {"hidden": 32, "dim": 16, "prototypes": 12, "queue": 40, "bottleneck": 8}
-
-
-def build(kind: Any, **options: Any) -> Any:
-    torch.manual_seed(0)
-    net, _ = backbone("small-resnet", 3, 12)
-    return kind(net, **{k: v for k, v in SMALL.items() if k in defaults(kind)} | options)
-
-
-def views(crops: int = 0, batch: int = 8) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return [torch.randn(batch, 3, s, s, generator=generator) for s in [12, 12, *[8] * crops]]
-
 
 # --- 9: which views share a batch-norm batch --------------------
 
 
 @pytest.mark.parametrize(
-    ("kind", "backbone_batches", "head_batches"),
+    ("name", "backbone_batches", "head_batches"),
     [
-        (BYOL, [8, 8, 8, 8], [8, 8, 8, 8]),
-        (SimSiam, [8, 8, 8, 8], [8, 8, 8, 8]),
-        (BarlowTwins, [8, 8, 8, 8], [8, 8, 8, 8]),
-        (VICReg, [8, 8, 8, 8], [8, 8, 8, 8]),
-        (MoCo3, [8, 8, 8, 8], [8, 8, 8, 8]),
-        (SimCLR, [16, 16], [32]),
-        (SwAV, [16, 16], [32]),
-        (DINO, [16, 16], [32]),
+        ("byol", [8, 8, 8, 8], [8, 8, 8, 8]),
+        ("simsiam", [8, 8, 8, 8], [8, 8, 8, 8]),
+        ("barlow-twins", [8, 8, 8, 8], [8, 8, 8, 8]),
+        ("vicreg", [8, 8, 8, 8], [8, 8, 8, 8]),
+        ("moco3", [8, 8, 8, 8], [8, 8, 8, 8]),
+        ("simclr", [16, 16], [32]),
+        ("swav", [16, 16], [32]),
+        ("dino", [16, 16], [32]),
     ],
 )
 def test_views_are_batched_as_in_the_paper(
-    kind: type[Method], backbone_batches: list[int], head_batches: list[int]
+    name: str, backbone_batches: list[int], head_batches: list[int]
 ) -> None:
     """Two global and two local views of 8 images, through the trained network."""
-    method = build(kind)
+    method = build(name)
     seen: dict[str, list[int]] = {"backbone": [], "head": []}
     norm = next(m for m in method.online.backbone.modules() if isinstance(m, nn.BatchNorm2d))
     norm.register_forward_hook(lambda m, i, o: seen["backbone"].append(len(i[0])))
@@ -107,7 +78,7 @@ def test_keys_are_normalised_among_other_images_than_queries() -> None:
 
 
 def test_without_groups_nothing_is_shuffled() -> None:
-    method = build(MoCo)
+    method = build("moco")
     first, second = views()
     kept = method([first, second]).kept
     expected = F.normalize(method.target.network(second)[1], dim=1)
@@ -130,7 +101,7 @@ def test_the_queue_is_first_in_first_out_for_any_batch() -> None:
 
 
 def test_keys_are_enqueued_after_they_were_used_and_with_length_one() -> None:
-    method = build(MoCo)
+    method = build("moco")
     before = method.queue.vectors.clone()
     outcome = method(views())
     assert torch.equal(method.queue.vectors, before)
@@ -149,7 +120,7 @@ def test_keys_are_enqueued_after_they_were_used_and_with_length_one() -> None:
 
 
 def test_dinos_centre_is_used_before_it_moves() -> None:
-    method = build(DINO)
+    method = build("dino")
     method.center.normal_()
     before = method.center.clone()
     outcome = method(views())
@@ -162,7 +133,7 @@ def test_dinos_centre_is_used_before_it_moves() -> None:
 
 
 def test_dinos_temperature_rises_epoch_by_epoch() -> None:
-    method = build(DINO)  # 0.04 to 0.07 over 30 epochs: linspace(0.04, 0.07, 30), then 0.07
+    method = build("dino")  # 0.04 to 0.07 over 30 epochs: linspace(0.04, 0.07, 30), then 0.07
     expected = torch.linspace(0.04, 0.07, 30).tolist()
     for epoch in (0.0, 0.9, 1.0, 17.5, 29.0, 200.0):
         method.before_step(0, 10, epoch)
@@ -216,13 +187,10 @@ def test_the_last_layer_stands_still_in_the_first_epoch(
     start = dict(run.method.named_parameters())[layer].detach().clone()
     moved = []
 
-    class Watch:
+    class Watch(Silent):
         def see(self, *_: Any) -> None:
             now = dict(run.method.named_parameters())[layer].detach()
             moved.append(not torch.allclose(now, start, rtol=0, atol=1e-6))
-
-        def report(self, *_: Any) -> None: ...
-        def after(self, *_: Any) -> None: ...
 
     train(run, Watch(), Watch(), Clock())  # type: ignore[arg-type]
     assert run.plan.steps_per_epoch == 4
@@ -259,7 +227,7 @@ def test_simsiams_heads() -> None:
 
 
 def test_simsiams_gradient_goes_through_the_prediction_only() -> None:
-    method = build(SimSiam)
+    method = build("simsiam")
     pair = views()
     method(pair).loss.backward()
     gradient = method.online.projector[0].weight.grad.clone()
@@ -277,7 +245,7 @@ def test_simsiams_predictor_keeps_its_rate() -> None:
     run = session("simsiam", steps=4)
     rates = []
 
-    class Watch:
+    class Watch(Silent):
         def see(self, *_: Any) -> None:
             predictor = {id(p) for p in run.method.predictor.parameters()}
             groups = run.optimizer.param_groups
@@ -286,9 +254,6 @@ def test_simsiams_predictor_keeps_its_rate() -> None:
                 for mine in (True, False)
             ])  # fmt: skip
 
-        def report(self, *_: Any) -> None: ...
-        def after(self, *_: Any) -> None: ...
-
     train(run, Watch(), Watch(), Clock())  # type: ignore[arg-type]
     assert [mine for mine, _ in rates] == [{run.plan.lr}] * 4
     others = [min(rest) for _, rest in rates]
@@ -296,26 +261,5 @@ def test_simsiams_predictor_keeps_its_rate() -> None:
 
 
 def test_a_moving_average_exists_only_where_the_paper_has_one() -> None:
-    averaged = {
-        name
-        for name, kind in METHODS.items()
-        if isinstance(getattr(build(kind), "target", None), EMA)
-    }
+    averaged = {name for name in METHODS if isinstance(getattr(build(name), "target", None), EMA)}
     assert averaged == {"byol", "moco", "moco3", "dino"}
-
-
-def session(name: str, steps: int = 4, **options: Any) -> Any:
-    small = {k: v for k, v in SMALL.items() if k in defaults(METHODS[name])}
-    if name == "swav":
-        small["queue"] = 0
-    config = Pretrain(**{
-        "data": "x", "method": name, "set": tuple(f"{k}={v}" for k, v in small.items()),
-        "batch_size": 16, "steps": steps, "optimizer": "sgd", "warmup_epochs": 0, "base_lr": 1.6,
-        "backbone": "small-resnet", "size": 12, "precision": "fp32", "log_every": 1, **options,
-    })  # fmt: skip
-    return prepare(config, images())
-
-
-def images() -> Canvases:
-    torch.manual_seed(0)
-    return decode_canvases(open_source(torch.randint(0, 256, (64, 3, 12, 12)).byte()))
