@@ -8,14 +8,14 @@ import ownlatent as ol
 from ownlatent.training.folder import RunFolder
 
 
-def keep(folder: Path, data: str, **options: Any) -> None:
+def keep(folder: Path, data: Any, **options: Any) -> None:
     """See that the run is there and has ended; one that diverges has ended too."""
     state = RunFolder(folder).state()["state"]
     if state in ("finished", "diverged"):
         return
     try:
         if (folder / "checkpoints").is_dir():
-            ol.resume(folder)
+            ol.resume(folder, data)
         else:
             shutil.rmtree(folder, ignore_errors=True)
             ol.pretrain(data, out=folder, **options)

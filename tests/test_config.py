@@ -29,7 +29,7 @@ from ownlatent.training.folder import RunFolder
 from ownlatent.views.recipe import RECIPES
 
 HINTS = get_type_hints(Pretrain)
-NAMES = [field.name for field in fields(Pretrain) if field.name != "out"]
+NAMES = [field.name for field in fields(Pretrain) if field.name not in ("out", "label")]
 # Where the type alone does not say what is worth trying, or what is quick enough.
 CHOSEN: dict[str, st.SearchStrategy[Any]] = {
     "data": st.sampled_from(["labelled.npz", "plain.npy"]),

@@ -12,8 +12,9 @@ from PIL import Image
 from torch import nn
 
 import ownlatent as ol
-from ownlatent.encoder import Encoder, EncoderFolder, Preprocessing
+from ownlatent.encoder import Encoder, EncoderFolder
 from ownlatent.networks import Middle, backbone, without_batch_statistics
+from ownlatent.preprocessing import Preprocessing
 
 RGB = Preprocessing(channels=3, size=24, crop=1.0, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.25))
 

@@ -43,6 +43,8 @@ class Evaluate:
     """Labelled images to score on. [a fifth of each class of the data]"""
     protocols: tuple[Literal["knn", "linear"], ...] = ("knn", "linear")
     """What to measure."""
+    label: str | None = None
+    """Column of a table that holds the labels. [label, class, target or y]"""
     network: Literal["online", "target", "middle"] | None = None
     """Which network. [the one the method is evaluated by]"""
     baselines: bool = True

@@ -20,7 +20,7 @@ class Pretrain:
     """
 
     data: Positional[str]
-    """Folder of images, .npy/.npz array or Parquet file."""
+    """Folder of images, array file, or Parquet file of images; or a table of rows."""
     out: Annotated[Path, "run folder"] = Path("runs/pretrain")
     """Folder of the run; it must be new."""
     method: str = "byol"
@@ -29,8 +29,8 @@ class Pretrain:
     """Recipe of the method: small, or its paper's; ownlatent methods METHOD lists them."""
     set: tuple[str, ...] = ()
     """Options of the method as name=value; ownlatent methods METHOD lists them."""
-    backbone: str = "resnet18"
-    """A timm model name, small-resnet or small-vit."""
+    backbone: str | None = None
+    """A timm model name, small-resnet or small-vit; of rows mlp. [resnet18; mlp]"""
     size: int | None = None
     """Side of the views in pixels. [images up to 64 pixels: their own; else 224]"""
     views: str | None = None
@@ -71,6 +71,8 @@ class Pretrain:
     """Start the backbone from timm or torchvision weights (.safetensors or .pth)."""
     drop_path: float = 0.0
     """Stochastic depth: probability of leaving out the backbone's deepest residual branch."""
+    label: str | None = None
+    """Column of a table that holds labels, and is no feature. [label, class, target or y]"""
     labelled: bool = False
     """Class folders are labels: follow the run with an online linear probe."""
     seed: int = 0

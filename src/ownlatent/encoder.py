@@ -2,68 +2,47 @@
 
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ownlatent.checks import damaged, read_json, require_options, require_within, with_tuples
+from ownlatent.checks import damaged, read_json, require_within
 from ownlatent.errors import UsageError
-from ownlatent.networks import Middle, backbone
+from ownlatent.kinds import KINDS
+from ownlatent.networks import Middle
 from ownlatent.networks.backbone import NORMS
-from ownlatent.views.geometry import resampling
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    Images = Tensor | Image | Sequence[Tensor | Image]
 
 _FORMAT = 1
-_BOUNDS = {"channels": (1, 16), "size": (1, 4096), "crop": (0.01, 1), "hidden": (1, 2**14)}
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """From an image to what the backbone takes."""
-
-    channels: int
-    size: int
-    """Side in pixels that images are brought to."""
-    crop: float
-    """Side of the central square that is kept, as a fraction of the shorter side."""
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+_BOUNDS = {"images": (1, 4096), "hidden": (1, 2**14)}
 
 
 class Encoder(nn.Module):
-    """Images of any size to features.
+    """Samples of one kind to features float32 ``[B, D]``.
 
-    Called with uint8 or uint16 ``[B, C, H, W]``, a PIL image, or a sequence of images that may
-    differ in size; it returns float32 ``[B, D]``. The central square is resized by antialiased
-    bicubic interpolation, and values are scaled so that 1 is the brightest their type can hold.
+    Images: called with uint8 or uint16 ``[B, C, H, W]``, a PIL image, or a sequence of images that
+    may differ in size. The central square is resized by antialiased bicubic interpolation, and
+    values are scaled so that 1 is the brightest their type can hold.
+
+    Vectors: called with an array of rows ``[B, C]``, a ``DataFrame``, or a file of them.
 
     Args:
-        net: ``[B, C, S, S]`` to ``[B, D]``: a backbone, or a :class:`Middle` of one.
+        net: from what preprocessing gives to ``[B, D]``: a backbone, or a :class:`Middle` of one.
         name: the backbone's name, for :func:`ownlatent.networks.backbone`.
-        preprocessing: what images go through.
+        preprocessing: what samples go through; its ``kind`` says which they are.
         provenance: where it came from, as JSON would hold it.
         options: what else ``backbone`` was given that shapes it: ``norm``, ``frozen_patches``. A
             ``Middle``'s own layer follows the same ``norm``.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         net: Any,
         name: str,
-        preprocessing: Preprocessing,
+        preprocessing: Any,
         provenance: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
     ) -> None:
@@ -74,71 +53,25 @@ class Encoder(nn.Module):
         self.provenance = provenance or {}
         self.options = options or {}
         self.num_features: int = net.num_features
-        for statistic in ("mean", "std"):
-            value = torch.tensor(getattr(preprocessing, statistic)).view(-1, 1, 1)
-            self.register_buffer(statistic, value, persistent=False)
+        self.preprocess: Any = KINDS[preprocessing.kind].preprocess(preprocessing)
 
-    def forward(self, images: "Images", sizes: Tensor | None = None) -> Tensor:
+    def forward(self, samples: Any, sizes: Tensor | None = None) -> Tensor:
         """Features float32 ``[B, D]``.
 
         Args:
-            images: see the class.
-            sizes: ``[B, 2]`` true heights and widths, where ``images`` are squeezed canvases.
+            samples: see the class.
+            sizes: ``[B, 2]`` true heights and widths, where images are squeezed canvases.
 
         Raises:
             UsageError: the type or the number of channels is not one it takes.
         """
-        if isinstance(images, Tensor):
-            return self._encode(images, sizes)
-        batch = [images] if not isinstance(images, Sequence) else images
-        return torch.cat([self._encode(self._tensor(image)) for image in batch])
+        if isinstance(samples, Tensor):
+            return self._encode(samples, sizes)
+        return torch.cat([self._encode(part) for part in self.preprocess.tensors(samples)])
 
-    def _encode(self, pixels: Tensor, sizes: Tensor | None = None) -> Tensor:
-        features: Tensor = self.backbone(self.preprocess(pixels, sizes))
+    def _encode(self, content: Tensor, sizes: Tensor | None = None) -> Tensor:
+        features: Tensor = self.backbone(self.preprocess(content, sizes))
         return features.float()
-
-    def preprocess(self, pixels: Tensor, sizes: Tensor | None = None) -> Tensor:
-        """What the backbone sees: uint8 or uint16 ``[B, C, H, W]`` to float32 ``[B, C, S, S]``."""
-        if pixels.dtype not in (torch.uint8, torch.uint16) or pixels.ndim != 4:
-            raise UsageError(
-                "Give images as uint8 or uint16 [B, C, H, W] or as PIL images; got "
-                f"{str(pixels.dtype).removeprefix('torch.')} {list(pixels.shape)}."
-            )
-        wanted, size = self.preprocessing.channels, self.preprocessing.size
-        channels, height, width = pixels.shape[1:]
-        if channels == 1 < wanted:
-            pixels = pixels.expand(-1, wanted, -1, -1)
-        elif channels != wanted:
-            raise UsageError(f"This encoder takes images of {wanted} channels; got {channels}.")
-        pixels = pixels.to(self.mean.device)
-        brightest = torch.iinfo(pixels.dtype).max
-        x = pixels.to(torch.float32) / brightest
-        if sizes is not None or (height, width) != (size, size) or self.preprocessing.crop != 1:
-            if sizes is None:
-                sizes = torch.tensor([[height, width]]).expand(len(pixels), 2)
-            true = sizes.to(x.device, torch.float32)
-            side = self.preprocessing.crop * true.amin(dim=1, keepdim=True)
-            scale = torch.tensor([height, width], device=x.device) / true
-            start, extent = (true - side) / 2 * scale, side * scale
-            rows = resampling(start[:, 0], extent[:, 0], None, size, height)
-            columns = resampling(start[:, 1], extent[:, 1], None, size, width)
-            x = (rows[:, None] @ x @ columns[:, None].transpose(-1, -2)).clamp(0, 1)
-        return ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-
-    def _tensor(self, image: "Tensor | Image") -> Tensor:
-        if isinstance(image, Tensor):
-            return image[None] if image.ndim == 3 else image
-        from PIL import Image, ImageOps
-
-        if not isinstance(image, Image.Image):
-            raise UsageError(f"Give tensors or PIL images; got {type(image).__name__}.")
-        image = ImageOps.exif_transpose(image)
-        if not image.mode.startswith("I;16"):
-            image = image.convert("L" if self.preprocessing.channels == 1 else "RGB")
-        pixels = np.array(image)
-        return torch.from_numpy(pixels[None, None] if pixels.ndim == 2 else pixels[None]).movedim(
-            -1 if pixels.ndim == 3 else 1, 1
-        )
 
 
 @dataclass
@@ -211,8 +144,8 @@ class EncoderFolder:
         with torch.random.fork_rng(devices=[]):
             if seed is not None:
                 torch.manual_seed(seed)
-            size = provenance.get("view_size", preprocessing.size)
-            net, _ = backbone(name, preprocessing.channels, size, **options)
+            size = provenance.get("view_size", getattr(preprocessing, "size", 8))
+            net, _ = KINDS[preprocessing.kind].network(name, preprocessing, size, **options)
             if middle is not None:
                 net = Middle.blank(net, **middle, norm=options.get("norm", "batch"))
         return Encoder(net, name, preprocessing, provenance, options)
@@ -232,20 +165,19 @@ class EncoderFolder:
         return encoder.eval()
 
 
-def _preprocessing(config: dict[str, Any]) -> Preprocessing:
-    return Preprocessing(**with_tuples(config["preprocessing"]))
+def _preprocessing(config: dict[str, Any]) -> Any:
+    stored = config["preprocessing"]
+    return KINDS[stored.get("kind", "images")].restored(stored)  # older folders do not say
 
 
 def _require_settings(config: dict[str, Any]) -> None:
     """Raises KeyError, TypeError or UsageError where ``config.json`` cannot be an encoder's."""
-    preprocessing = _preprocessing(config)
-    require_options(preprocessing, _BOUNDS)
-    if {len(preprocessing.mean), len(preprocessing.std)} != {preprocessing.channels}:
-        raise TypeError("mean and std must have a number for each channel")
+    _preprocessing(config)
     networks, size = config["networks"], config["provenance"].get("view_size", 8)
     if not isinstance(config["backbone"], str) or type(size) is not int:
         raise TypeError("backbone or view_size is of the wrong type")
-    require_within("view_size", size, *_BOUNDS["size"])
+    kind = config["preprocessing"].get("kind", "images")
+    require_within("view_size", size, *_BOUNDS.get(kind, (1, 2**20)))
     if not networks or not all(isinstance(name, str) and name.isidentifier() for name in networks):
         raise TypeError(f"networks cannot be {networks!r}")
     options = config.get("backbone_options", {})

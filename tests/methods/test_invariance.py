@@ -145,7 +145,7 @@ def test_accumulation_averages_the_gradients_of_micro_batches(
         for rows in run.batches.rows(step):
             apart = copy.deepcopy(reference)
             apart.before_step(step, 2, step / 4)
-            outcome = apart(_stand_in_views(run.canvases.pixels[rows]))
+            outcome = apart(_stand_in_views(run.samples.pixels[rows]))
             outcome.loss.backward()
             gradients.append({n: p.grad for n, p in apart.named_parameters()})
             kept += [outcome.kept] if outcome.kept is not None else []

@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 
 from ownlatent.cli import main
-from ownlatent.encoder import Encoder, EncoderFolder, Preprocessing
+from ownlatent.encoder import Encoder, EncoderFolder
 from ownlatent.errors import UsageError
 from ownlatent.networks import backbone
+from ownlatent.preprocessing import Preprocessing
 from ownlatent.report.attention import as_seen, at_size, draw_attention, overlay
 
 
@@ -42,7 +43,8 @@ def test_maps_are_finer_than_in_training() -> None:
     net, _ = backbone("small-vit", size=16)  # patches of 2 pixels
     encoder = Encoder(net, "small-vit", Preprocessing(3, 16, 1.0, (0.5,) * 3, (0.2,) * 3)).eval()
     assert at_size(encoder).preprocessing.size == 24 * 2
-    assert at_size(encoder, 33).preprocessing.size == 32  # whole patches
+    encoder = at_size(encoder, 33)
+    assert encoder.preprocessing.size == 32  # whole patches
     pixels = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
     shown = as_seen(encoder, encoder.preprocess(pixels))
     torch.testing.assert_close(shown, pixels[0] / 255)

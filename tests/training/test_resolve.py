@@ -6,7 +6,8 @@ import torch
 from ownlatent.config import Pretrain
 from ownlatent.data import Canvases, decode_canvases, open_source
 from ownlatent.errors import UsageError
-from ownlatent.training.resolve import Plan, plan, view_size
+from ownlatent.kinds.images import view_size
+from ownlatent.training.resolve import Plan, plan
 
 CPU = torch.device("cpu")
 
@@ -19,7 +20,7 @@ def canvases() -> Canvases:
 
 
 def settle(canvases: Canvases, world: int = 1, **options) -> Plan:  # type: ignore[no-untyped-def]
-    return plan(Pretrain(data="x", **options), canvases, 8, CPU, world)
+    return plan(Pretrain(data="x", **options), canvases, CPU, world)
 
 
 def test_the_papers_numbers(canvases: Canvases) -> None:
@@ -52,8 +53,8 @@ def test_accumulation_leaves_the_learning_rate_and_the_steps(canvases: Canvases)
 
 def test_small_images_take_the_small_recipe(canvases: Canvases) -> None:
     assert settle(canvases).views == "cifar-byol"
-    assert view_size(Pretrain(data="x"), 32) == 32
-    assert view_size(Pretrain(data="x"), 500) == 224
+    assert view_size(None, 32) == 32
+    assert view_size(None, 500) == 224
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A decoded data set: one canvas per sample, and what else is known of it."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ class Canvases:
         skipped: name of and reason for each unreadable sample; they have no row.
         place: where ``pixels`` lives. All else is in host memory.
     """
+
+    kind: ClassVar[str] = "images"
 
     pixels: Tensor
     sizes: Tensor
@@ -99,7 +102,7 @@ class Canvases:
         return self.pixels.dtype == torch.uint16
 
 
-def overlap(a: Canvases, b: Canvases) -> int:
+def overlap(a: Any, b: Any) -> int:
     """How many samples of ``b`` have the content of some sample of ``a``.
 
     Content is the encoded bytes, or the pixels of an array: the same picture encoded twice is not

@@ -13,8 +13,8 @@ class Images(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """Pixels ``[B, C, H, W]``, sizes and ids of the images at ``rows`` (int64 ``[B]``)."""
+    def batch(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Content, sizes and ids of the samples at ``rows`` (int64 ``[B]``)."""
         ...
 
 
@@ -62,7 +62,7 @@ def embed(
 
 def _batch(
     images: Tensor | Images, start: int, count: int, device: torch.device
-) -> tuple[Tensor, ...]:
+) -> tuple[Tensor | None, ...]:
     """What the encoder is called with: pixels, and true sizes where canvases are squeezed."""
     if isinstance(images, Tensor):
         return (images[start : start + count].to(device),)

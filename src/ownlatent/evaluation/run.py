@@ -11,25 +11,25 @@ from torch import Tensor, nn
 
 from ownlatent.card import write_card
 from ownlatent.checks import SEED, require_within
-from ownlatent.data import Canvases, Data, as_canvases, overlap
+from ownlatent.data import Data, overlap
 from ownlatent.encoder import EncoderFolder
 from ownlatent.errors import UsageError
-from ownlatent.evaluation.baselines import RawPixels
 from ownlatent.evaluation.features import embed
 from ownlatent.evaluation.interval import Accuracy
 from ownlatent.evaluation.knn import SETTINGS, knn
 from ownlatent.evaluation.linear import linear_probe, stratified_holdout
+from ownlatent.kinds import KINDS, Samples
 
 PROTOCOLS = ("knn", "linear")
 
 
 @dataclass(frozen=True)
 class Split:
-    """Labelled images to fit on and to score on."""
+    """Labelled samples to fit on and to score on."""
 
-    train: Canvases
+    train: Samples
     train_rows: Tensor
-    test: Canvases
+    test: Samples
     test_rows: Tensor
 
     def labels(self) -> tuple[Tensor, Tensor]:
@@ -39,10 +39,11 @@ class Split:
 
 def evaluate(
     run: str | Path,
-    data: Data | Canvases,
+    data: Data | Samples,
     *,
-    test: Data | Canvases | None = None,
+    test: Data | Samples | None = None,
     protocols: Sequence[str] = PROTOCOLS,
+    label: str | None = None,
     network: str | None = None,
     baselines: bool = True,
     limit: int | None = None,
@@ -58,6 +59,7 @@ def evaluate(
         test: labelled images to score on, once. Without it a fifth of each class of ``data``,
             chosen by ``seed``, is kept apart for that.
         protocols: "knn" (both published settings) and "linear".
+        label: the column of a table that holds the labels.
         network: "online" (the default) or "target".
         baselines: also measure the same network at random initialisation, and raw pixels.
         limit: fit on the first ``limit`` images only.
@@ -80,16 +82,15 @@ def evaluate(
     _require_device(device)
     folder = EncoderFolder.find(run)
     encoder = folder.load(network).to(device)
-    size = encoder.preprocessing.size
-    split = _split(data, test, size, limit, seed)
+    split = _split(data, test, encoder.preprocessing, label, limit, seed)
     name = f"{folder.config['provenance'].get('method', 'encoder').upper()} " + (
         f"({network or folder.config['networks'][0]})"
     )
     sets: list[tuple[str, nn.Module]] = [(name, encoder)]
     if baselines:
         sets.append(("random initialisation", folder.blank(seed).to(device)))
-        statistics = encoder.preprocessing.mean, encoder.preprocessing.std
-        sets.append(("raw pixels", RawPixels(*statistics).to(device)))
+        name, raw = KINDS[encoder.preprocessing.kind].raw(encoder.preprocessing)
+        sets.append((name, raw.to(device)))
     results = []
     for features, net in sets:
         train = embed(net, split.train, device=device)[split.train_rows]
@@ -167,12 +168,23 @@ def _measure(
 
 
 def _split(
-    data: Data | Canvases, test: Data | Canvases | None, size: int, limit: int | None, seed: int
+    data: Data | Samples,
+    test: Data | Samples | None,
+    preprocessing: Any,
+    label: str | None,
+    limit: int | None,
+    seed: int,
 ) -> Split:
-    train = as_canvases(data, view_size=size, labelled=True)
+    def opened(data: Any) -> Samples:
+        return KINDS[preprocessing.kind].open(
+            data, size=getattr(preprocessing, "size", 0), labelled=True, label=label,
+            like=preprocessing,
+        )  # fmt: skip
+
+    train = opened(data)
     rows = torch.arange(len(train))
     if test is not None:
-        other = as_canvases(test, view_size=size, labelled=True)
+        other = opened(test)
         if not bool(torch.isin(other.labels, train.labels).any()):  # type: ignore[arg-type]
             raise UsageError(
                 "The test data have no class in common with the training data; number the classes "

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,13 +111,15 @@ def at_size(encoder: Encoder, size: int | None = None) -> Encoder:
         side = max(trained, GRID * patch)
     if side < patch:
         raise UsageError(f"size must be at least {patch}, one patch of this ViT; got {side}.")
-    encoder.preprocessing = replace(encoder.preprocessing, size=side - side % patch)
-    return encoder
+    seen = replace(encoder.preprocessing, size=side - side % patch)
+    return Encoder(encoder.backbone, encoder.name, seen, encoder.provenance, encoder.options)
 
 
 def as_seen(encoder: Encoder, x: Tensor) -> Tensor:
     """One preprocessed image ``[1, C, S, S]`` as float32 ``[C, S, S]`` in [0, 1] again."""
-    return (x * encoder.std + encoder.mean)[0].clamp(0, 1)
+    made: Any = encoder.preprocess
+    shown: Tensor = (x * made.std + made.mean)[0].clamp(0, 1)
+    return shown
 
 
 def overlay(image: Tensor, held: Tensor, kept: Tensor) -> Picture:

@@ -10,7 +10,7 @@ from ownlatent.report.words import is_number, percent
 
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
 
-BASELINES = ("random initialisation", "raw pixels")
+BASELINES = ("random initialisation", "raw pixels", "raw features")
 _SETTING = {"n_train": "fitted on {:,} images", "n_test": "scored on {:,}", "seed": "seed {}"}
 
 

@@ -20,7 +20,7 @@ class Feed:
     and the epoch. Steps of different epochs, and compiled views, which have one size, stay apart.
 
     Args:
-        run: its batches, canvases and views.
+        run: its batches, samples and views.
         clock: counts the time as "data" and "views".
     """
 
@@ -31,8 +31,8 @@ class Feed:
         self._ready: dict[int, list[tuple[Tensor, list[Tensor]]]] = {}
 
     def __call__(self, step: int) -> Iterator[tuple[Tensor, list[Tensor]]]:
-        """For each micro-batch of the step its rows, int64 ``[B]``, and its views, float32
-        ``[B, C, S, S]`` each, channels last."""
+        """For each micro-batch of the step its rows, int64 ``[B]``, and its views: of images
+        float32 ``[B, C, S, S]`` each, channels last."""
         if step not in self._ready:
             self._make(step)
         yield from self._ready.pop(step)
@@ -43,12 +43,17 @@ class Feed:
         last = min(step + self._steps, run.plan.total_steps)
         steps = [each for each in range(step, last) if run.batches.epoch(each) == epoch]
         rows = [part for each in steps for part in run.batches.rows(each)]
-        pixels, sizes, ids = run.canvases.batch(torch.cat(rows), device)
+        content, sizes, ids = run.samples.batch(torch.cat(rows), device)
         self._clock.lap("data")
-        views = run.views(pixels, ids, torch.tensor(epoch, device=device), run.config.seed, sizes)
-        views = [view.contiguous(memory_format=torch.channels_last) for view in views]
+        views = run.views(content, ids, torch.tensor(epoch, device=device), run.config.seed, sizes)
+        views = [channels_last(view) for view in views]
         parts = zip(*(view.split(len(rows[0])) for view in views), strict=True)
         made = [(row, list(pair)) for row, pair in zip(rows, parts, strict=True)]
         count = run.plan.accumulate
         self._ready = {each: made[n * count : (n + 1) * count] for n, each in enumerate(steps)}
         self._clock.lap("views")
+
+
+def channels_last(view: Tensor) -> Tensor:
+    """An image's memory as convolutions want it; other views as they are."""
+    return view.contiguous(memory_format=torch.channels_last) if view.ndim == 4 else view

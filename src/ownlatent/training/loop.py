@@ -16,7 +16,7 @@ from ownlatent.training.session import Session
 
 def train(run: Session, observer: Observer, keeper: Keeper, clock: Clock, start: int = 0) -> None:
     """Take every step of the plan from ``start`` on."""
-    fabric, plan, canvases = run.fabric, run.plan, run.canvases
+    fabric, plan, samples = run.fabric, run.plan, run.samples
     device, total, seed = fabric.device, plan.total_steps, run.config.seed
     feed = Feed(run, clock)
     clock.restart()
@@ -44,7 +44,7 @@ def train(run: Session, observer: Observer, keeper: Keeper, clock: Clock, start:
         clock.lap("optimizer")
         run.method.after_step(step, total, torch.cat(kept) if kept else None)
         clock.lap("target")
-        labels = None if canvases.labels is None else canvases.labels[rows].to(device)
+        labels = None if samples.labels is None else samples.labels[rows].to(device)
         observer.see(step, outcome, labels, loss)
         if (step + 1) % run.config.log_every == 0 or step + 1 == total:
             values = {"epoch": run.batches.epoch(step), "lr": lr}

@@ -155,7 +155,7 @@ class Observer:
 
 
 def _probe(run: Session) -> OnlineProbe | None:
-    labels = run.canvases.labels
+    labels = run.samples.labels
     if labels is None or int(labels.max()) < 1:
         return None
     features = next(iter(run.encoders.values())).num_features

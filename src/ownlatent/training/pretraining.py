@@ -4,7 +4,7 @@ import contextlib
 import errno
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import torch
 from ownlatent.card import write_card
 from ownlatent.checks import require_options
 from ownlatent.config import BOUNDS, Pretrain
-from ownlatent.data import Canvases, Data
+from ownlatent.data import Data
 from ownlatent.encoder import Encoder, EncoderFolder, load_encoder
 from ownlatent.errors import UsageError
+from ownlatent.kinds import KINDS, Samples
 from ownlatent.methods import find
 from ownlatent.methods.options import defaults, parse
 from ownlatent.training import fabric as devices
@@ -29,7 +30,7 @@ from ownlatent.training.loop import train
 from ownlatent.training.observer import Diverged, Observer
 from ownlatent.training.provenance import differences, machine, versions
 from ownlatent.training.resolve import require_share
-from ownlatent.training.session import Session, canvases_for, prepare
+from ownlatent.training.session import Session, prepare, samples_for
 from ownlatent.training.verdict import Collapsed
 
 _ALLOCATION = "can't allocate memory"  # torch has no type of error for it on a CPU
@@ -60,12 +61,13 @@ class Run:
         return load_encoder(self.folder, network=network)
 
 
-def pretrain(data: Data | Canvases, *, out: str | Path, **options: Any) -> Run:
+def pretrain(data: Data | Samples, *, out: str | Path, **options: Any) -> Run:
     """Pretrain an encoder on unlabelled images.
 
     Args:
         data: a folder of images, a ``.npy``, ``.npz`` or Parquet file, an array of uint8 or uint16
-            images, or canvases decoded before.
+            images, or canvases decoded before; or a table of rows: see
+            :func:`ownlatent.data.table.open_table`.
         out: the run's folder; it must be new.
         **options: the fields of :class:`ownlatent.config.Pretrain`, and the method's own (the
             keyword arguments of its class).
@@ -85,8 +87,9 @@ def pretrain(data: Data | Canvases, *, out: str | Path, **options: Any) -> Run:
     if isinstance(data, str | Path):
         name = str(data)
     else:
-        pixels = data.pixels if isinstance(data, Canvases) else data
-        name = f"array {list(getattr(pixels, 'shape', []))}"
+        held = getattr(data, "pixels", getattr(data, "values", data))
+        shape = getattr(data, "shape", getattr(held, "shape", []))
+        name = f"array {list(shape)}"
     return run(Pretrain(data=name, out=Path(out), **_sorted_out(options)), data)
 
 
@@ -108,12 +111,15 @@ def _sorted_out(options: dict[str, Any]) -> dict[str, Any]:
     return given | {"set": tuple(f"{k}={v}" for k, v in settings.items())}
 
 
-def run(config: Pretrain, data: Data | Canvases | None = None) -> Run:
+def run(config: Pretrain, data: Data | Samples | None = None) -> Run:
     """Pretrain as the configuration says; ``data`` stands in for its path."""
     require_options(config, BOUNDS)
     folder = RunFolder(config.out)
     folder.refuse_if_taken()
-    session = prepare(config, canvases_for(config, data))
+    samples = samples_for(config, data)
+    # So that the folder says which it was.
+    config = replace(config, backbone=config.backbone or KINDS[samples.kind].backbone)
+    session = prepare(config, samples)
     if session.first:
         _require_room(session)
     _introduce(session)
@@ -121,7 +127,7 @@ def run(config: Pretrain, data: Data | Canvases | None = None) -> Run:
 
 
 def resume(
-    folder: str | Path, data: Data | Canvases | None = None, *, changed_data: bool = False
+    folder: str | Path, data: Data | Samples | None = None, *, changed_data: bool = False
 ) -> Run:
     """Go on with a run that stopped, was killed or failed, from its newest checkpoint.
 
@@ -159,14 +165,14 @@ def resume(
     require_share(settled.batch_size, settled.accumulate, devices.processes())
     if devices.device(config.accelerator).type == "cpu" and devices.processes() == 1:
         torch.set_num_threads(stored["machine"]["threads"])
-    canvases = canvases_for(config, data)
-    if canvases.fingerprint != stored["data"]["fingerprint"] and not changed_data:
+    samples = samples_for(config, data)
+    if samples.fingerprint != stored["data"]["fingerprint"] and not changed_data:
         raise UsageError(
-            f"The images are not those that {place.path} began with ({len(canvases):,} now, "
+            f"The images are not those that {place.path} began with ({len(samples):,} now, "
             f"{stored['data']['images']:,} then): restore them, or go on all the same with "
             "--changed-data."
         )
-    session = prepare(config, canvases, settled)
+    session = prepare(config, samples, settled)
     if session.first:
         for difference in differences(
             stored, str(session.fabric.device), session.fabric.world_size
@@ -269,7 +275,7 @@ def _newest(checkpoints: Checkpoints) -> tuple[int, dict[str, Any] | None]:
 
 def _description(session: Session) -> dict[str, Any]:
     """``config.json``: what was asked, what it came to, on which data and machine."""
-    config, canvases = session.config, session.canvases
+    config, samples = session.config, session.samples
     asked = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(config).items()}
     for name in ("data", "init"):  # so that a run goes on from any working directory
         if asked[name] is not None and Path(asked[name]).exists():
@@ -278,10 +284,10 @@ def _description(session: Session) -> dict[str, Any]:
         "asked": asked,
         "plan": session.plan.as_dict(),
         "data": {
-            "summary": canvases.summary(),
-            "images": len(canvases),
-            "fingerprint": canvases.fingerprint,
-            "skipped": canvases.skipped,
+            "summary": samples.summary(),
+            "images": len(samples),
+            "fingerprint": samples.fingerprint,
+            "skipped": samples.skipped,
         },
         "machine": machine(str(session.fabric.device), session.fabric.world_size),
         "versions": versions(),
@@ -293,17 +299,18 @@ def _introduce(session: Session) -> None:
     if not session.first:
         return
     config, plan = session.config, session.plan
-    _tell(f"data      {session.canvases.summary()}")
-    for name, why in session.canvases.skipped[:5]:
+    _tell(f"data      {session.samples.summary()}")
+    for name, why in session.samples.skipped[:5]:
         _tell(f"skipped   {name}: {why}")
     _tell(f"backbone  {'; '.join(session.lines)}")
     reference = " (reference pipeline)" if config.reference else ""
     local = f" and {plan.crops} local crops" if plan.crops else ""
-    _tell(f"views     {plan.views}, {plan.size} pixels{local}{reference}")
+    unit, noun = KINDS[session.samples.kind].unit, KINDS[session.samples.kind].noun
+    _tell(f"views     {plan.views}, {plan.size} {unit}{local}{reference}")
     _tell(f"method    {', '.join(f'{k} {v}' for k, v in plan.options.items())}")
     _tell(
         f"run       {config.method} {config.preset}: {plan.total_steps:,} steps of "
-        f"{plan.batch_size} images ({plan.total_steps / plan.steps_per_epoch:.1f} epochs), "
+        f"{plan.batch_size} {noun} ({plan.total_steps / plan.steps_per_epoch:.1f} epochs), "
         f"{plan.optimizer}, lr {plan.lr:g}, {plan.precision}, "
         f"{'compiled' if plan.compile else 'eager'}"
     )
@@ -322,8 +329,8 @@ def _require_room(session: Session) -> None:
 def _keep_for_replay(session: Session, folder: RunFolder, step: int) -> None:
     """Name the images of the step that diverged, over all processes."""
     rows = session.batches.whole(step).tolist()
-    names = session.canvases.names
-    ids = session.canvases.ids[rows].tolist()
+    names = session.samples.names
+    ids = session.samples.ids[rows].tolist()
     images = [{"id": i, "name": names[row]} for i, row in zip(ids, rows, strict=True)]
     folder.write("diverged.json", {"step": step, "seed": session.config.seed, "images": images})
 

@@ -8,24 +8,15 @@ from typing import Any
 
 import torch
 
-from ownlatent.config import BOUNDS, Plan, Pretrain
-from ownlatent.data import Canvases
+from ownlatent.config import Plan, Pretrain
 from ownlatent.errors import UsageError
+from ownlatent.kinds import KINDS, Samples
 from ownlatent.methods import find, preset
 from ownlatent.methods.options import defaults, parse, settle
 from ownlatent.training.provenance import cpu_computes_bf16
-from ownlatent.views import default_size, default_views
 
 
-def view_size(config: Pretrain, largest: int) -> int:
-    """Side of the views: as asked, or the images' own if they are small, or 224."""
-    size = config.size or default_size(largest)
-    if size < BOUNDS["size"][0]:
-        raise UsageError(f"Views of {size} pixels are too small; take --size 8 or more.")
-    return size
-
-
-def plan(config: Pretrain, canvases: Canvases, size: int, device: torch.device, world: int) -> Plan:
+def plan(config: Pretrain, samples: Samples, device: torch.device, world: int) -> Plan:
     """Settle the run.
 
     Raises:
@@ -38,14 +29,15 @@ def plan(config: Pretrain, canvases: Canvases, size: int, device: torch.device, 
         given = getattr(config, name)
         return getattr(recipe, name) if given is None else given
 
-    images = len(canvases)
-    if bool((canvases.digests == canvases.digests[0]).all()):
-        held = "only one image" if images == 1 else f"{images:,} images that are all the same"
-        raise UsageError(f"The data hold {held}: give images that differ.")
+    images, noun = len(samples), KINDS[samples.kind].noun
+    if bool((samples.digests == samples.digests[0]).all()):
+        one = f"only one {noun.removesuffix('s')}"
+        held = one if images == 1 else f"{images:,} {noun} that are all the same"
+        raise UsageError(f"The data hold {held}: give {noun} that differ.")
     batch_size = config.batch_size or min(recipe.batch_size, _even(images, config, world))
     if batch_size > images:
         raise UsageError(
-            f"A batch of {batch_size} is more than the {images} images; take --batch-size "
+            f"A batch of {batch_size} is more than the {images} {noun}; take --batch-size "
             f"{_even(images, config, world)} or less."
         )
     require_share(batch_size, config.accumulate, world)
@@ -56,10 +48,10 @@ def plan(config: Pretrain, canvases: Canvases, size: int, device: torch.device, 
         raise UsageError("Give --steps or --epochs, not both.")
     steps_per_epoch = images // batch_size
     total = config.steps if config.steps is not None else pick("epochs") * steps_per_epoch
-    mean, std = canvases.channel_statistics()
+    looks = KINDS[samples.kind].looks(config, samples, recipe.views)
     return Plan(
-        size=size,
-        views=config.views or default_views(size, recipe.views),
+        size=looks.size,
+        views=looks.views,
         crops=pick("crops"),
         batch_size=batch_size,
         accumulate=config.accumulate,
@@ -84,8 +76,8 @@ def plan(config: Pretrain, canvases: Canvases, size: int, device: torch.device, 
         options=defaults(method) | dict(recipe.options) | asked,
         precision=_precision(config.precision, device),
         compile=_compile(config.compile, device, world),
-        mean=tuple(mean.tolist()),
-        std=tuple(s or 1.0 for s in std.tolist()),
+        mean=looks.mean,
+        std=looks.std,
     )
 
 

@@ -10,20 +10,21 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ownlatent.config import Plan, Pretrain
-from ownlatent.data import Canvases, Data, Source, Unreadable, decode_canvases, open_source
-from ownlatent.encoder import Encoder, Preprocessing
+from ownlatent.data import Canvases, Source, Unreadable, decode_canvases, open_source
+from ownlatent.encoder import Encoder
 from ownlatent.errors import UsageError
+from ownlatent.kinds import KINDS, Samples, kind_of
+from ownlatent.kinds.images import view_size
 from ownlatent.methods import Method, find
 from ownlatent.methods.options import settle
-from ownlatent.networks import backbone, group_batch_norm, load_weights, without_batch_statistics
+from ownlatent.networks import group_batch_norm, load_weights, without_batch_statistics
 from ownlatent.optim import optimizer as make_optimizer
 from ownlatent.optim import parameter_groups
 from ownlatent.training import fabric as devices
 from ownlatent.training.batches import Batches
 from ownlatent.training.progress import decoding
 from ownlatent.training.provenance import versions
-from ownlatent.training.resolve import plan, view_size
-from ownlatent.views import SMALL, Views
+from ownlatent.training.resolve import plan
 
 _HEADS = ("projector", "predictor")
 
@@ -41,9 +42,9 @@ class Session:
 
     config: Pretrain
     plan: Plan
-    canvases: Canvases
+    samples: Samples
     batches: Batches
-    views: Views
+    views: Any
     fabric: Fabric
     method: Method
     trained: Any
@@ -66,15 +67,19 @@ class Session:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def canvases_for(config: Pretrain, data: Data | Canvases | None = None) -> Canvases:
-    """The images of a run, decoded; ``data`` stands in for their path."""
-    if isinstance(data, Canvases):
-        return data
-    source = open_source(config.data if data is None else data, labelled=config.labelled)
+def samples_for(config: Pretrain, data: Any = None) -> Samples:
+    """The data of a run, in memory; ``data`` stands in for their path."""
+    given = config.data if data is None else data
+    kind = kind_of(given)
+    if kind.name != "images":
+        return kind.open(given, size=0, labelled=config.labelled, label=config.label)
+    if isinstance(given, Canvases):
+        return given
+    source = open_source(given, labelled=config.labelled)
     return decode_canvases(
         source,
         side=config.canvas,
-        view_size=view_size(config, _largest(source)),
+        view_size=view_size(config.size, _largest(source)),
         workers=config.workers,
         place=config.place,
         device=devices.device(config.accelerator),
@@ -82,7 +87,7 @@ def canvases_for(config: Pretrain, data: Data | Canvases | None = None) -> Canva
     )
 
 
-def prepare(config: Pretrain, canvases: Canvases, settled: Plan | None = None) -> Session:
+def prepare(config: Pretrain, samples: Samples, settled: Plan | None = None) -> Session:
     """Build a run's parts, ready for step 0.
 
     Args:
@@ -91,21 +96,13 @@ def prepare(config: Pretrain, canvases: Canvases, settled: Plan | None = None) -
     Raises:
         UsageError: something asked for cannot be.
     """
-    kind, world = devices.device(config.accelerator), devices.processes()
+    device, world = devices.device(config.accelerator), devices.processes()
     if settled is None:
-        size = view_size(config, int(canvases.sizes.max()))
-        settled = plan(config, canvases, size, kind, world)
-    views = Views(
-        settled.views,
-        settled.size,
-        mean=settled.mean,
-        std=settled.std,
-        reference=config.reference,
-        crops=settled.crops,
-    )
+        settled = plan(config, samples, device, world)
+    views = KINDS[samples.kind].views(config, settled, samples)
     torch.manual_seed(config.seed)
-    method, encoders, lines = _method(config, settled, canvases)
-    fabric = devices.fabric(kind, settled.precision)
+    method, encoders, lines = _method(config, settled, samples)
+    fabric = devices.fabric(device, settled.precision)
     if settled.bn_group is not None:
         share = settled.batch_size // settled.accumulate // world
         group_batch_norm(method, groups=max(1, share // settled.bn_group))
@@ -128,7 +125,7 @@ def prepare(config: Pretrain, canvases: Canvases, settled: Plan | None = None) -
         method, make_optimizer(settled.optimizer, groups, settled.lr), move_to_device=True
     )
     batches = Batches(
-        canvases.ids,
+        samples.ids,
         config.seed,
         settled.batch_size,
         settled.accumulate,
@@ -138,7 +135,7 @@ def prepare(config: Pretrain, canvases: Canvases, settled: Plan | None = None) -
     return Session(
         config=config,
         plan=settled,
-        canvases=canvases,
+        samples=samples,
         batches=batches,
         views=views,
         fabric=fabric,
@@ -163,16 +160,16 @@ def _largest(source: Source) -> int:
 
 
 def _method(
-    config: Pretrain, settled: Plan, canvases: Canvases
+    config: Pretrain, settled: Plan, samples: Samples
 ) -> tuple[Method, dict[str, Encoder], list[str]]:
     """The method, its encoders (which share its weights), and lines that say what they are."""
-    channels = canvases.pixels.shape[1]
+    data = KINDS[samples.kind]
+    preprocessing = data.preprocessing(settled, samples)
+    name = config.backbone or data.backbone
     kind = find(config.method)
     options = settle(config.method, kind, settled.options)
     built: dict[str, Any] = {"norm": settled.norm, "frozen_patches": settled.frozen_patches}
-    net, line = backbone(
-        config.backbone, channels, settled.size, drop_path=config.drop_path, **built
-    )
+    net, line = data.network(name, preprocessing, settled.size, drop_path=config.drop_path, **built)
     lines = [line]
     if config.init is not None:
         lines.append(load_weights(net, config.init))
@@ -183,33 +180,22 @@ def _method(
             )
         if settled.frozen_patches:
             raise UsageError("Frozen patches are the same in both networks; leave --target-start.")
-        options["target"], _ = backbone(config.backbone, channels, settled.size, **built)
+        options["target"], _ = data.network(name, preprocessing, settled.size, **built)
     method = kind(net, **options)
     if settled.norm == "group":
         for head in _heads(method):
             without_batch_statistics(head, keep=[m for m in head if isinstance(m, nn.Linear)][-1:])
-    height, width = canvases.pixels.shape[2:]
-    small = max(height, width) <= SMALL
-    preprocessing = Preprocessing(
-        channels=channels,
-        # Small images are encoded at their own size: random crops enlarge what they show, so
-        # objects then appear as large as in training.
-        size=max(height, width) if small else settled.size,
-        crop=1.0 if small else 224 / 256,
-        mean=settled.mean,
-        std=settled.std,
-    )
     provenance = {
         "method": config.method,
         "view_size": settled.size,
         "plan": settled.as_dict(),
-        "data": {"images": len(canvases), "fingerprint": canvases.fingerprint},
+        "data": {"images": len(samples), "fingerprint": samples.fingerprint},
         "seed": config.seed,
         "versions": versions(),
     }
     encoders = {
-        name: Encoder(each, config.backbone, preprocessing, provenance, built)
-        for name, each in method.encoders.items()
+        kept: Encoder(each, name, preprocessing, provenance, built)
+        for kept, each in method.encoders.items()
     }
     return method, encoders, lines
 

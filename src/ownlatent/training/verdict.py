@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ownlatent.diagnostics import alignment, effective_rank, feature_std, spectrum, uniformity
+from ownlatent.training.feed import channels_last
 from ownlatent.training.session import Session
 
 IMAGES = 256
@@ -134,7 +135,7 @@ class Verdict:
 
     def __init__(self, run: Session) -> None:
         self._run = run
-        rows = torch.linspace(0, len(run.canvases) - 1, min(IMAGES, len(run.canvases))).long()
+        rows = torch.linspace(0, len(run.samples) - 1, min(IMAGES, len(run.samples))).long()
         self._rows = rows
         self._chance = run.method.chance_loss(run.plan.batch_size // run.plan.accumulate)
         self._checks: list[dict[str, Any]] = []
@@ -224,15 +225,12 @@ class Verdict:
         are put back. Drop-path draws from the step's own random numbers, which nothing uses after.
         """
         run = self._run
-        pixels, sizes, ids = run.canvases.batch(self._rows, run.fabric.device)
+        content, sizes, ids = run.samples.batch(self._rows, run.fabric.device)
         # Not through the compiled call: this batch has another size.
-        views = run.views.forward(pixels, ids, _EPOCH, run.config.seed, sizes)
+        views = run.views.forward(content, ids, _EPOCH, run.config.seed, sizes)
         buffers = [(buffer, buffer.clone()) for buffer in run.method.buffers()]
         with run.fabric.autocast():
-            outputs = tuple(
-                run.method.embed(view.contiguous(memory_format=torch.channels_last))
-                for view in views[:2]
-            )
+            outputs = tuple(run.method.embed(channels_last(view)) for view in views[:2])
         for buffer, before in buffers:
             buffer.copy_(before)
         return outputs

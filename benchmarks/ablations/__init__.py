@@ -1,0 +1,1 @@
+"""The papers' claims as experiments: ``python -m benchmarks.ablations``."""
