@@ -5,7 +5,8 @@
     python -m benchmarks.ablations --scale gpu --data FOLDER_OF_NPZ --minutes 9
     python -m benchmarks.ablations --axes bn-batch tau --jobs 1
 
-Finished cells are passed over and stopped ones go on. Whatever there is goes into the tables.
+Cells of the CPU scale that are in benchmarks/results/ablations.json are passed over, and stopped
+ones go on. Whatever there is goes into the tables.
 """
 
 import argparse
@@ -14,11 +15,12 @@ from pathlib import Path
 
 from benchmarks.ablations import page, results
 from benchmarks.ablations.axes import AXES
-from benchmarks.ablations.cells import cells, launch
+from benchmarks.ablations.cells import cells, launch, read_record
 from benchmarks.ablations.plots import draw
 from benchmarks.ablations.scales import SCALES
 
 DOCUMENT = Path("docs/reproductions.md")
+RECORD = Path("benchmarks/results/ablations.json")
 
 
 def main() -> None:
@@ -32,21 +34,23 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="document and plots; default: docs/ for cpu only")
     parser.add_argument("--tables", action="store_true", help="train nothing")
     arguments = parser.parse_args()
-    scale, root = SCALES[arguments.scale], arguments.folder / arguments.scale
-    root.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
+    scale, folder = SCALES[arguments.scale], arguments.folder / arguments.scale
+    folder.mkdir(parents=True, exist_ok=True)
+    record = folder / "record.json" if arguments.scale != "cpu" else RECORD
+    began, failed = time.monotonic(), 0
     if not arguments.tables:
-        todo = cells(root, scale, arguments.axes)
-        launch(todo, arguments.scale, arguments.data, arguments.jobs)
+        todo = cells(scale, arguments.axes)
+        failed = launch(todo, arguments.scale, arguments.data, folder, record, arguments.jobs)
         print(f"{len(todo)} cells, {(time.monotonic() - began) / 60:.1f} minutes")
-    into = arguments.out or (DOCUMENT.parent if arguments.scale == "cpu" else root)
+    into = arguments.out or (DOCUMENT.parent if arguments.scale == "cpu" else folder)
     plots = into / "ablations"
     plots.mkdir(parents=True, exist_ok=True)
     document = into / DOCUMENT.name
     text = document.read_text() if document.is_file() else ""
-    base = results.random(root)
+    given = read_record(record)
+    base = results.untrained(given)
     for axis in AXES:
-        found = results.read(root, axis, scale)
+        found = results.read(given, axis, scale)
         lines = [*page.table(axis, found, base), ""]
         if any(result.linear for result in found):
             draw(plots / f"{axis.name}.svg", axis, found, base)
@@ -54,6 +58,8 @@ def main() -> None:
         text = replaced(text, axis.name, axis.title, lines)
     document.write_text(text)
     print(document)
+    if failed:
+        raise SystemExit(f"{failed} cells failed.")
 
 
 def replaced(text: str, mark: str, title: str, lines: list[str]) -> str:

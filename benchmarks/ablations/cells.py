@@ -1,4 +1,8 @@
-"""A cell: one run, measured; and many of them, some at a time."""
+"""A cell: one run, measured; and many of them, some at a time.
+
+What a cell gave goes into a record, a file of a few kilobytes that is kept with the project: cells
+in it are not trained again.
+"""
 
 import hashlib
 import json
@@ -24,51 +28,82 @@ def rows(axis: Axis, scale: Scale) -> list[Row]:
     return list(kept.values())
 
 
-def folders(root: Path, axis: Axis, row: Row, scale: Scale) -> list[Path]:
-    """Where the row's seeds are, whatever axis they were trained for."""
-    seeds = scale.seeds or row.seeds or axis.seeds
-    return [root / name(scale.options(row.options, seed)) for seed in range(seeds)]
+def seeds(axis: Axis, row: Row, scale: Scale) -> range:
+    return range(scale.seeds or row.seeds or axis.seeds)
 
 
 def name(options: dict[str, Any]) -> str:
-    """The method, the seed, and a hash of everything."""
+    """The method, a hash of everything, and the seed: whatever axis it is trained for."""
     text = json.dumps(options, sort_keys=True)
     digest = hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
     return f"{options['method']}-{digest}-{options['seed']}"
 
 
-def cells(root: Path, scale: Scale, axes: list[str]) -> dict[Path, dict[str, Any]]:
-    """Options by folder: every row of the axes, first seeds first."""
-    found: dict[Path, dict[str, Any]] = {}
-    for axis in AXES:
-        if axis.name in axes:
-            at = [(row, folders(root, axis, row, scale)) for row in rows(axis, scale)]
-            for seed in range(max(len(places) for _, places in at)):
-                for row, places in at:
-                    if seed < len(places):
-                        found.setdefault(places[seed], scale.options(row.options, seed))
+def cells(scale: Scale, axes: list[str]) -> dict[str, dict[str, Any]]:
+    """Options by name: first the axes with several seeds, seed by seed, then the others."""
+    wanted = [
+        (axis.seeds == 1, seed, number, row)
+        for number, axis in enumerate(AXES)
+        if axis.name in axes
+        for row in rows(axis, scale)
+        for seed in seeds(axis, row, scale)
+    ]
+    found: dict[str, dict[str, Any]] = {}
+    for _, seed, _, row in sorted(wanted, key=lambda each: each[:3]):
+        options = scale.options(row.options, seed)
+        found.setdefault(name(options), options)
     return found
 
 
-def launch(todo: dict[Path, dict[str, Any]], scale: str, data: str | None, jobs: int) -> None:
-    """Train what is missing; a cell that fails is named, and the others go on."""
+def read_record(path: Path) -> dict[str, Any]:
+    """What the cells gave, by name."""
+    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return found
+
+
+def launch(
+    todo: dict[str, dict[str, Any]],
+    scale: str,
+    data: str | None,
+    folder: Path,
+    record: Path,
+    jobs: int,
+) -> int:
+    """Train what is not in the record; a cell that fails is named, and the others go on.
+
+    Returns:
+        how many failed.
+    """
     if jobs > 1:
         os.environ["OMP_NUM_THREADS"] = "1"  # read when a worker imports torch
+    given, failed = read_record(record), 0
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         started = {
-            pool.submit(run, folder, options, scale, data): folder
-            for folder, options in todo.items()
-            if not (folder / "evaluation.json").is_file()
+            pool.submit(run, folder / cell, options, scale, data): cell
+            for cell, options in todo.items()
+            if cell not in given
         }
         for number, done in enumerate(as_completed(started), start=1):
-            error = done.exception()
+            cell, error = started[done], done.exception()
+            if error is None:
+                given[cell] = done.result()
+                _write(record, given)
+            failed += error is not None
             told = f"failed: {error}" if error else "done"
-            print(f"{number}/{len(started)} {started[done].name} {told}", flush=True)
+            print(f"{number}/{len(started)} {cell} {told}", flush=True)
+    return failed
 
 
-def run(folder: Path, options: dict[str, Any], scale: str, data_folder: str | None) -> None:
-    """Train one cell, or go on with it, and measure it."""
+def _write(record: Path, given: dict[str, Any]) -> None:
+    fresh = record.with_suffix(".tmp")
+    lines = (f"{json.dumps(cell)}: {json.dumps(given[cell])}" for cell in sorted(given))
+    fresh.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    fresh.replace(record)
+
+
+def run(folder: Path, options: dict[str, Any], scale: str, data_folder: str | None) -> Any:
+    """Train one cell, or go on with it, and measure it: accuracies in percent, and the verdict."""
     import ownlatent as ol
     from benchmarks.ablations.scales import data, register_views
     from benchmarks.kept import keep
@@ -77,25 +112,22 @@ def run(folder: Path, options: dict[str, Any], scale: str, data_folder: str | No
     train, test = data(scale, data_folder)
     with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
         keep(folder, train, **options)
-    ol.evaluate(
+    verdict = json.loads((folder / "verdict.json").read_text())["verdict"]
+    if verdict == "diverged":
+        return {"verdict": verdict, "options": options}
+    # What the same network does untrained is asked once: of BYOL's runs as they are.
+    plain = options["method"] == "byol" and options["seed"] < 3 and len(options) <= BASE[scale]
+    results = ol.evaluate(
         folder, train, test=test, limit=SCALES[scale].fitted, seed=options["seed"],
-        baselines=False,
-    )  # fmt: skip
-    random = folder.parent / f"random-{options['seed']}.json"
-    if not random.is_file() and options["method"] == "byol" and "norm" not in options:
-        _measure_random(random, folder, train, test, SCALES[scale].fitted, options["seed"])
+        baselines=plain,
+    )["results"]  # fmt: skip
+    given: dict[str, Any] = {"verdict": verdict}
+    for result in results:
+        whose = {"random initialisation": "random ", "raw pixels": "pixels "}
+        protocol = "linear" if result["protocol"].startswith("linear") else result["protocol"]
+        given[whose.get(result["features"], "") + protocol] = round(100 * result["accuracy"], 2)
+    return given | {"options": options}
 
 
-def _measure_random(
-    path: Path, folder: Path, train: Any, test: Any, fitted: int, seed: int
-) -> None:
-    """The same network untrained: what every figure is to be held against."""
-    from ownlatent.encoder import EncoderFolder
-    from ownlatent.evaluation.features import embed
-    from ownlatent.evaluation.linear import linear_probe
-
-    net = EncoderFolder.find(folder).blank(seed)
-    probe = linear_probe(
-        embed(net, train)[:fitted], train.labels[:fitted], embed(net, test), test.labels, seed=seed
-    )
-    path.write_text(json.dumps({"accuracy": probe.accuracy}))
+BASE = {name: len(scale.options({"method": "byol"}, 0)) for name, scale in SCALES.items()}
+"""How many options a run has that changes nothing."""

@@ -1,16 +1,17 @@
 """What the cells gave, with intervals."""
 
-import json
 import math
 import statistics
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from scipy.stats import t as student
 
 from benchmarks.ablations.axes import Axis, Row
-from benchmarks.ablations.cells import folders, rows
+from benchmarks.ablations.cells import name, rows, seeds
 from benchmarks.ablations.scales import Scale
+
+KNN = "kNN (k=20, T=0.07)"
 
 
 @dataclass(frozen=True)
@@ -21,34 +22,32 @@ class Result:
     linear: list[float]
     knn: list[float]
     verdicts: list[str]
-    missing: int
 
     @property
     def mean(self) -> float:
         return statistics.mean(self.linear) if self.linear else math.nan
 
 
-def read(root: Path, axis: Axis, scale: Scale) -> list[Result]:
-    return [_read(row, folders(root, axis, row, scale)) for row in rows(axis, scale)]
+def read(record: dict[str, Any], axis: Axis, scale: Scale) -> list[Result]:
+    return [_read(record, axis, row, scale) for row in rows(axis, scale)]
 
 
-def _read(row: Row, places: list[Path]) -> Result:
-    linear, knn, verdicts = [], [], []
-    for place in places:
-        if (place / "verdict.json").is_file():
-            verdicts.append(json.loads((place / "verdict.json").read_text())["verdict"])
-        if (place / "evaluation.json").is_file():
-            found = json.loads((place / "evaluation.json").read_text())["results"]
-            linear += [100 * r["accuracy"] for r in found if r["protocol"].startswith("linear")]
-            knn += [100 * r["accuracy"] for r in found if "k=20," in r["protocol"]]
-    return Result(row, linear, knn, verdicts, len(places) - len(linear))
+def _read(record: dict[str, Any], axis: Axis, row: Row, scale: Scale) -> Result:
+    names = [name(scale.options(row.options, seed)) for seed in seeds(axis, row, scale)]
+    given = [record[each] for each in names if each in record]
+    return Result(
+        row,
+        [each["linear"] for each in given if "linear" in each],
+        [each[KNN] for each in given if KNN in each],
+        [each["verdict"] for each in given],
+    )
 
 
-def random(root: Path) -> list[float]:
-    """Linear accuracies of the untrained network, in percent, by seed."""
-    return [
-        100 * json.loads(path.read_text())["accuracy"] for path in sorted(root.glob("random-*"))
-    ]
+def untrained(record: dict[str, Any]) -> list[float]:
+    """Linear accuracies of the untrained network, in percent, one per seed."""
+    given = {r["options"]["seed"]: r["random linear"] for r in record.values()
+             if "random linear" in r}  # fmt: skip
+    return list(given.values())
 
 
 def spread(results: list[Result]) -> tuple[float, int]:
