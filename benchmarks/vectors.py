@@ -1,0 +1,176 @@
+"""BYOL and others on tables: linear probe and few labels, against what learned nothing.
+
+    python benchmarks/vectors.py FOLDER_OF_TABLES
+
+The folder holds UCI's adult-train.csv.gz, phoneme.csv.gz, winequality-white.csv.gz, abalone.csv.gz
+and sonar.csv.gz, without headers, the label in the last column. Runs that are there are passed over.
+"""
+
+import argparse
+import json
+import statistics
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from kept import keep
+from methods import write
+
+TABLES = {
+    "adult": "adult-train",
+    "phoneme": "phoneme",
+    "wine": "winequality-white",
+    "abalone": "abalone",
+    "sonar": "sonar",
+}
+METHODS: dict[str, dict[str, Any]] = {
+    "byol": {"tau": 0.9, "hidden": 512, "dim": 128},
+    "simclr": {"hidden": 512, "dim": 128, "temperature": 0.5},
+    "vicreg": {"hidden": 512, "dim": 128},
+}
+COMMON: dict[str, Any] = {
+    "views": "rows", "optimizer": "adamw", "base_lr": 0.002, "weight_decay": 0.01, "steps": 1000,
+    "batch_size": 128, "log_every": 100, "precision": "fp32",
+}  # fmt: skip
+FEW, DRAWS = 10, 5
+"""Labels of each class, and how often they are drawn."""
+MOST_ROWS = 10_000
+
+
+def table(folder: Path, name: str):
+    """The table; ages of abalones in the usual three classes, classes of wine as they are."""
+    from ownlatent.data.table import open_table
+
+    opened = open_table(folder / f"{TABLES[name]}.csv.gz", label="-1", labelled=True)
+    if name == "abalone":
+        rings = torch.tensor([int(c) for c in opened.classes])[opened.labels]
+        opened = replace(opened, labels=(rings > 8).long() + (rings > 10).long(), classes=None)
+    return opened
+
+
+def part(whole, rows):
+    return replace(
+        whole, values=whole.values[rows], ids=whole.ids[rows], labels=whole.labels[rows],
+        names=[whole.names[row] for row in rows.tolist()], digests=whole.digests[rows.numpy()],
+    )  # fmt: skip
+
+
+def cell(folder: Path, name: str, seed: int, out: Path, options: dict[str, Any]) -> None:
+    """One split of one table: every method's features measured, and the baselines'."""
+    from ownlatent.encoder import EncoderFolder
+    from ownlatent.evaluation import embed
+    from ownlatent.evaluation.linear import stratified_holdout
+    from ownlatent.kinds import KINDS
+
+    place = out / f"{name}-{seed}.json"
+    if place.is_file():
+        return
+    torch.set_num_threads(1)
+    whole = table(folder, name)
+    generator = torch.Generator().manual_seed(seed)
+    whole = part(whole, torch.randperm(len(whole), generator=generator)[:MOST_ROWS].sort().values)
+    held = stratified_holdout(whole.labels, 0.2, seed)
+    train, test = part(whole, (~held).nonzero()[:, 0]), part(whole, held.nonzero()[:, 0])
+    _, raw = KINDS["vectors"].raw(whole.columns)
+    sets = {"raw features": (embed(raw, train), embed(raw, test))}
+    sets["PCA"] = pca(*sets["raw features"])
+    for method, own in METHODS.items():
+        run = out / f"{name}-{method}-{seed}"
+        batch = min(COMMON["batch_size"], len(train) // 2)
+        keep(run, train, method=method, seed=seed, **COMMON | {"batch_size": batch} | own | options)
+        encoder = EncoderFolder.find(run)
+        if method == "byol":
+            blank = encoder.blank(seed)
+            sets["random encoder"] = (embed(blank, train), embed(blank, test))
+        net = encoder.load()
+        sets[method] = (embed(net, train), embed(net, test))
+    given = {
+        features: measure(a, train.labels, b, test.labels, seed) for features, (a, b) in sets.items()
+    }
+    place.write_text(json.dumps(given))
+
+
+def pca(train: torch.Tensor, test: torch.Tensor, most: int = 32):
+    """Whitened principal components, as many as hold 99 % of the variance, at most 32."""
+    mean = train.mean(0)
+    _, s, v = torch.linalg.svd(train - mean, full_matrices=False)
+    held = (s.square().cumsum(0) / s.square().sum() < 0.99).sum().item() + 1
+    basis = v[: min(held, most)].T / s[: min(held, most)] * len(train) ** 0.5
+    return (train - mean) @ basis, (test - mean) @ basis
+
+
+def measure(train, labels, test, test_labels, seed: int) -> dict[str, float]:
+    from ownlatent.evaluation.knn import knn
+    from ownlatent.evaluation.linear import linear_probe
+
+    few = []
+    for draw in range(DRAWS):
+        rows = few_rows(labels, seed * DRAWS + draw)
+        probe = linear_probe(
+            train[rows], labels[rows], test, test_labels, seed=seed, strengths=(0.1,)
+        )
+        few.append(probe.accuracy)
+    return {
+        "linear": linear_probe(train, labels, test, test_labels, seed=seed).accuracy,
+        "few": statistics.mean(few),
+        "knn": knn(train, labels, test, test_labels, k=20, temperature=0.07).accuracy,
+    }
+
+
+def few_rows(labels, seed: int):
+    """As many rows of each class as there are few labels."""
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    return torch.cat([order[labels[order] == c][:FEW] for c in labels.unique()])
+
+
+def lines(out: Path, seeds: int) -> list[str]:
+    names = ["raw features", "PCA", "random encoder", *METHODS]
+    made = [f"| table | what | {' | '.join(names)} |", "|" + "---|" * (len(names) + 2)]
+    for name in TABLES:
+        found: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for seed in range(seeds):
+            path = out / f"{name}-{seed}.json"
+            for features, given in json.loads(path.read_text()).items() if path.is_file() else ():
+                for what, value in given.items():
+                    found[what, features].append(100 * value)
+        titles = {"linear": "linear probe", "few": f"linear, {FEW} labels a class", "knn": "kNN"}
+        for what, title in titles.items():
+            row = [_spread(found[what, features]) for features in names]
+            made.append(f"| {name} | {title} | {' | '.join(row)} |")
+    return made
+
+
+def _spread(values: list[float]) -> str:
+    if len(values) < 2:
+        return f"{values[0]:.1f}" if values else "-"
+    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tables", type=Path)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--folder", type=Path, default=Path("runs/benchmark-vectors"))
+    parser.add_argument("--only", nargs="+", choices=TABLES, default=list(TABLES))
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        jobs = [
+            pool.submit(cell, arguments.tables, name, seed, arguments.folder, {})
+            for seed in range(arguments.seeds)
+            for name in arguments.only
+        ]
+        for job in jobs:
+            job.result()
+    made = lines(arguments.folder, arguments.seeds)
+    print("\n".join(made))
+    if arguments.seeds == 5 and arguments.only == list(TABLES):
+        write(Path(__file__).parent.parent / "docs" / "results.md", "vectors", made)
+
+
+if __name__ == "__main__":
+    main()
