@@ -3,7 +3,8 @@
     python benchmarks/vectors.py FOLDER_OF_TABLES
 
 The folder holds UCI's adult-train.csv.gz, phoneme.csv.gz, winequality-white.csv.gz, abalone.csv.gz
-and sonar.csv.gz, without headers, the label in the last column. Runs that are there are passed over.
+and sonar.csv.gz, without headers, the label in the last column.
+Runs that are there are passed over.
 """
 
 import argparse
@@ -88,7 +89,8 @@ def cell(folder: Path, name: str, seed: int, out: Path, options: dict[str, Any])
         net = encoder.load()
         sets[method] = (embed(net, train), embed(net, test))
     given = {
-        features: measure(a, train.labels, b, test.labels, seed) for features, (a, b) in sets.items()
+        features: measure(a, train.labels, b, test.labels, seed)
+        for features, (a, b) in sets.items()
     }
     place.write_text(json.dumps(given))
 

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 _PLAN = (  # key in the plan, how it is called, how it is written
     ("views", "views", "{}"),
@@ -19,6 +19,29 @@ _PLAN = (  # key in the plan, how it is called, how it is written
     ("crops", "local crops", "{}"),
     ("precision", "precision", "{}"),
 )
+
+
+class _Words(NamedTuple):
+    """How a card speaks of one kind of data."""
+
+    many: str
+    one: str
+    call: str
+    task: str = ""
+    """Hugging Face's name for it, where there is one."""
+
+
+_WORDS = {
+    "images": _Words(
+        "images",
+        "an image",
+        "encoder([image])  # PIL images, or uint8 [B, C, H, W]",
+        "image-feature-extraction",
+    ),
+    "vectors": _Words(
+        "rows", "a row of a table", "encoder(table)  # a DataFrame, a file, or an array [B, C]"
+    ),
+}
 
 
 def write_card(run: str | Path) -> Path:
@@ -38,16 +61,17 @@ def write_card(run: str | Path) -> Path:
     asked, plan = _part(config, "asked"), _part(config, "plan") or _part(provenance, "plan")
     method = str(provenance.get("method") or asked.get("method") or "an unknown method")
     backbone = str(encoder.get("backbone", "backbone"))
+    words = _WORDS.get(str(_part(encoder, "preprocessing").get("kind")), _WORDS["images"])
     sections = (
-        _front(method),
-        _what(run, method, backbone, encoder),
-        _use(encoder),
+        _front(method, words),
+        _what(run, method, backbone, encoder, words),
+        _use(encoder, words),
         _verdict(verdict),
         _metrics(evaluation),
         _data(_part(config, "data") or _part(provenance, "data")),
         _recipe(method, backbone, asked, plan, provenance),
         _table("Versions", _part(config, "versions") or _part(provenance, "versions")),
-        _limits(evaluation),
+        _limits(evaluation, words),
     )
     path = run / "encoder" / "README.md"
     fresh = path.with_suffix(".md.tmp")
@@ -56,28 +80,31 @@ def write_card(run: str | Path) -> Path:
     return path
 
 
-def _front(method: str) -> str:
-    tags = ["self-supervised-learning", "image-feature-extraction"]
+def _front(method: str, words: "_Words") -> str:
+    tags = ["self-supervised-learning", *([words.task] if words.task else [])]
     if re.fullmatch(r"[a-z0-9-]+", method):
         tags.append(method)
-    lines = ["---", "library_name: ownlatent", "pipeline_tag: image-feature-extraction", "tags:"]
+    pipeline = [f"pipeline_tag: {words.task}"] if words.task else []
+    lines = ["---", "library_name: ownlatent", *pipeline, "tags:"]
     return "\n".join([*lines, *(f"- {tag}" for tag in tags), "---"])
 
 
-def _what(run: Path, method: str, backbone: str, encoder: Mapping[str, Any]) -> str:
+def _what(
+    run: Path, method: str, backbone: str, encoder: Mapping[str, Any], words: "_Words"
+) -> str:
     features = encoder.get("num_features")
     length = f" of {features:,} numbers" if isinstance(features, int) else ""
     networks = [_plain(name) for name in _rows(encoder.get("networks"))]
     held = f" It holds the {' and '.join(networks)} network{'s' * (len(networks) > 1)}."
     return (
         f"# {_plain(run.resolve().name)}\n\n"
-        f"An image encoder: `{_code(backbone)}`, pretrained without labels by "
-        f"{_plain(method.upper())}. It turns an image into a vector{length}."
+        f"An encoder of {words.many}: `{_code(backbone)}`, pretrained without labels by "
+        f"{_plain(method.upper())}. It turns {words.one} into a vector{length}."
         + (held if networks else "")
     )
 
 
-def _use(encoder: Mapping[str, Any]) -> str:
+def _use(encoder: Mapping[str, Any], words: "_Words") -> str:
     settings = _part(encoder, "preprocessing")
     shape = ""
     if {"channels", "size"} <= settings.keys():
@@ -89,7 +116,7 @@ def _use(encoder: Mapping[str, Any]) -> str:
     return (
         "## Use\n\n```python\nimport ownlatent as ol\n\n"
         'encoder = ol.load_encoder("path/to/this/folder")\n'
-        "features = encoder([image])  # PIL images, or uint8 [B, C, H, W]\n```" + shape
+        f"features = {words.call}\n```" + shape
     )
 
 
@@ -132,8 +159,9 @@ def _metrics(evaluation: Mapping[str, Any]) -> str:
     seen = _part(evaluation, "data").get("test_images_in_train") or 0
     careful = f"\n\nCareful: {_count(seen)} test images also occur in the training data."
     return (
-        "## Metrics\n\nIn per cent of test images. *Random initialisation* (the same network, "
-        "untrained) and *raw pixels* are there to compare with.\n\n"
+        "## Metrics\n\nIn per cent of what was scored on. *Random initialisation* (the same "
+        "network, "
+        "untrained) and the raw data are there to compare with.\n\n"
         + "\n".join(lines)
         + (f"\n\nProtocols:\n\n{notes}" if notes else "")
         + (careful if seen else "")
@@ -172,18 +200,18 @@ def _recipe(
     return _table("Recipe", rows)
 
 
-def _limits(evaluation: Mapping[str, Any]) -> str:
+def _limits(evaluation: Mapping[str, Any], words: "_Words") -> str:
     measured = (
-        "The figures above hold for the images and protocols named there"
+        f"The figures above hold for the {words.many} and protocols named there"
         if evaluation.get("results")
         else "Nothing has been measured yet"
     )
     return (
         "## Intended use and limits\n\n"
-        "These features are meant for search, clustering and small classifiers on images like "
-        "those it was trained on. "
-        f"{measured}; for other images, and for what the training images lack or over-represent, "
-        "expect worse, and measure before you rely on it."
+        f"These features are meant for search, clustering and small classifiers on {words.many} "
+        "like those it was trained on. "
+        f"{measured}; for other {words.many}, and for what the training {words.many} lack or "
+        "over-represent, expect worse, and measure before you rely on it."
     )
 
 

@@ -14,6 +14,7 @@ from ownlatent.encoder import Encoder, EncoderFolder
 from ownlatent.errors import UsageError
 from ownlatent.evaluation import embed, nearest
 from ownlatent.evaluation.table import read_results
+from ownlatent.kinds import KINDS, Kind
 from ownlatent.report.map import Map, thumbnails
 from ownlatent.report.page import Report, write_comparison, write_report
 from ownlatent.report.pictures import Picture, draw_views, picture
@@ -53,6 +54,10 @@ def report(
     if len(finished) > 1:
         return _compare(finished, data, test, Path("comparison.html") if out is None else out)
     (run,) = finished
+    content = run.report(run.path.resolve().name)
+    page = run.path / "report.html" if out is None else out
+    if run.kind.name != "images":  # there is nothing to see of the samples
+        return write_report(page, content)
     plan = run.config["plan"]
     bank = as_canvases(run.trained_on() if data is None else data, view_size=plan["size"])
     queries = bank if test is None else as_canvases(test, view_size=plan["size"])
@@ -61,11 +66,10 @@ def report(
     views = Views(plan["views"], plan["size"], reference=run.config["asked"]["reference"])
     seed = run.config["asked"]["seed"]
     encoder = run.encoder.load()
-    content = run.report(run.path.resolve().name)
     content.views = draw_views(bank, views, images=8, draws=3, seed=seed)
     content.neighbours = _neighbours(encoder, bank, queries, _QUERIES)
     content.map = _map(encoder, queries)
-    return write_report(run.path / "report.html" if out is None else out, content)
+    return write_report(page, content)
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,11 @@ class _Finished:
             verdict=read_json(judged) if judged.is_file() else None,
         )
 
+    @property
+    def kind(self) -> Kind:
+        """Of the data."""
+        return KINDS[self.encoder.config["preprocessing"].get("kind", "images")]
+
     def trained_on(self) -> Path:
         """The images the run was trained on, if they are still where they were."""
         path = Path(self.config["asked"]["data"]).expanduser()
@@ -111,8 +120,8 @@ class _Finished:
         rows = [{**row, "images": scored} for row in self.evaluation.get("results", [])]
         return Report(
             title=title,
-            headline=_headline(rows, self.config),
-            facts=_facts(self.config, self.log),
+            headline=_headline(rows, self.config, self.kind.noun),
+            facts=_facts(self.config, self.log, self.kind),
             log=self.log,
             evaluation=rows,
             verdict=self.verdict,
@@ -127,7 +136,7 @@ def _compare(
     out: str | Path,
 ) -> Path:
     reports = [run.report(name) for run, name in zip(runs, _names(runs), strict=True)]
-    if data is not None:
+    if data is not None and all(run.kind.name == "images" for run in runs):
         size = max(run.config["plan"]["size"] for run in runs)
         bank = as_canvases(data, view_size=size)
         queries = bank if test is None else as_canvases(test, view_size=size)
@@ -148,7 +157,7 @@ def _names(runs: list[_Finished]) -> list[str]:
     return names
 
 
-def _headline(results: list[dict[str, Any]], config: dict[str, Any]) -> str:
+def _headline(results: list[dict[str, Any]], config: dict[str, Any], noun: str) -> str:
     method = config["asked"]["method"].upper()
     probes = [r for r in results if r["protocol"] == "linear probe"]
     if not probes:
@@ -157,17 +166,17 @@ def _headline(results: list[dict[str, Any]], config: dict[str, Any]) -> str:
     against = ", ".join(f"{r['features']} {r['accuracy']:.1%}" for r in baselines)
     return (
         f"A linear probe on what {method} learned without labels is right for "
-        f"{own['accuracy']:.1%} of test images" + (f" ({against})." if against else ".")
+        f"{own['accuracy']:.1%} of test {noun}" + (f" ({against})." if against else ".")
     )
 
 
-def _facts(config: dict[str, Any], log: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def _facts(config: dict[str, Any], log: list[dict[str, Any]], kind: Kind) -> list[tuple[str, str]]:
     plan, machine = config["plan"], config["machine"]
     facts = [
-        ("images", f"{config['data']['images']:,}"),
+        (kind.noun, f"{config['data']['images']:,}"),
         ("backbone", config["asked"]["backbone"]),
-        ("views", f"{plan['views']}, {plan['size']} pixels"),
-        ("steps", f"{plan['total_steps']:,} of {plan['batch_size']} images"),
+        ("views", f"{plan['views']}, {plan['size']} {kind.unit}"),
+        ("steps", f"{plan['total_steps']:,} of {plan['batch_size']} {kind.noun}"),
     ]
     if log:
         facts.append(("time", f"{log[-1]['seconds'] / 60:.1f} minutes"))
