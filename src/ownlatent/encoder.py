@@ -128,7 +128,7 @@ class EncoderFolder:
                     )
                 try:
                     _require_settings(config)
-                except (KeyError, TypeError, AttributeError, UsageError) as error:
+                except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
                     raise damaged(folder / "config.json", str(error)) from error
                 return cls(folder, config)
         raise UsageError(

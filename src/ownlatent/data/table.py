@@ -94,6 +94,8 @@ def open_table(
         if answers is not None:
             labels, classes = _labels(pa.chunked_array([pa.array(answers)]))
     else:
+        if read.num_rows == 0:
+            raise UsageError(f"{name} holds no row: give it some.")
         column = _label_column(read, label, name)
         labels, classes = (None, None) if column is None else _labels(read[column])
         features = read if column is None else read.drop_columns([column])

@@ -125,7 +125,8 @@ class RunFolder:
         config = read_json(path)
         try:
             require_options(stored_options(config, self.path), BOUNDS)
-            require_options(stored_plan(config), BOUNDS)
+            # What a view's size counts is not always pixels.
+            require_options(stored_plan(config), BOUNDS | {"size": (1, 2**20)})
             for group, name, kind in _NEEDED:
                 if not isinstance(config[group][name], kind):
                     raise TypeError(f"{name} of {group} is {config[group][name]!r}")
