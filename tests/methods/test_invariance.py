@@ -158,7 +158,8 @@ def test_accumulation_averages_the_gradients_of_micro_batches(
                 buffer.copy_(buffers[name_])
         assert state.keys() == reference.state_dict().keys()
         held = {id(p) for p in reference.held(step / 4)}
-        lr = run.plan.lr * (1 + math.cos(math.pi * step / 2)) / 2
+        share, end = (1 + math.cos(math.pi * step / 2)) / 2, run.plan.final_lr
+        lr = run.plan.lr * (end + (1 - end) * share)
         with torch.no_grad():
             for name_, p in reference.named_parameters():
                 if id(p) in held or gradients[0][name_] is None:
