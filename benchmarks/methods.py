@@ -19,6 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parents[1] / "examples"))
+
+from example_packages import register
 from kept import keep
 
 from ownlatent.demo import FITTED, TEST, TRAIN
@@ -26,7 +29,10 @@ from ownlatent.demo import FITTED, TEST, TRAIN
 SEEDS = {"byol": 3, "simclr": 3, "simsiam": 3, "barlow-twins": 3}
 METHODS = [
     *("byol", "simclr", "moco", "moco3", "swav", "simsiam", "barlow-twins", "dino", "vicreg"),
+    *("mae", "lejepa", "contrastive-clustering", "adco"),  # the last three: of examples/
 ]
+BACKBONES = {"mae": "small-vit"}
+"""Where it is not that of COMMON; these are measured against their own untrained network."""
 PASSES = 9.6
 """Passes over the 20,000 images: 3,000 steps of 64, about three minutes on two cores."""
 COMMON: dict[str, Any] = {"backbone": "small-resnet", "size": 20, "log_every": 100}
@@ -44,6 +50,11 @@ SWITCHES: list[tuple[str, dict[str, Any], str]] = [
     ("barlow-twins", {"off_diagonal": 0}, "partial (Barlow Twins, table 5: 57.3 %)"),
     ("dino", {"centering": False}, "complete (DINO, figure 7)"),
     ("vicreg", {"variance": 0}, "complete (VICReg, table 7)"),
+    ("lejepa", {"sigreg": 0}, "complete (no term against it)"),
+    ("contrastive-clustering", {"entropy": False}, "of the clusters (Li et al., section 3.3)"),
+    ("contrastive-clustering", {"negatives": False}, "complete (no term of images against it)"),
+    ("adco", {"negatives": False}, "complete (it is then MoCo without: BYOL, table 5b)"),
+    # MAE has no row: its targets are pixels, which nothing that it learns can change.
 ]
 SWITCHED_STEPS = 1000
 
@@ -52,7 +63,9 @@ def cell(folder: Path, method: str, options: dict[str, Any], measure: str) -> No
     """One run, in this process: pretrained, or gone on with, and measured."""
     import ownlatent as ol
 
-    keep(folder, TRAIN, method=method, **COMMON | options)
+    register()
+    backbone = {"backbone": BACKBONES[method]} if method in BACKBONES else {}
+    keep(folder, TRAIN, method=method, **COMMON | backbone | options)
     if measure != "no" and not (folder / "evaluation.json").is_file():
         ol.evaluate(
             folder, TRAIN, test=TEST, limit=FITTED, seed=options.get("seed", 0),
@@ -88,7 +101,7 @@ def accuracy_cells(folder: Path, methods: list[str], passes: float) -> list[dict
             cells.append({
                 "folder": str(folder / f"{method}-{passes:g}-{seed}"), "method": method,
                 "options": {"steps": steps, "seed": seed},
-                "measure": "baselines" if method == "byol" else "yes",
+                "measure": "baselines" if method == "byol" or method in BACKBONES else "yes",
             })  # fmt: skip
     return cells
 
@@ -131,12 +144,12 @@ def accuracy_table(folder: Path, methods: list[str], passes: float) -> list[str]
     import ownlatent as ol
 
     cells = accuracy_cells(folder, methods, passes)
-    random = [
-        100 * found["random initialisation", "linear probe"]["accuracy"]
-        for found in (results(Path(job["folder"])) for job in cells)
-        if ("random initialisation", "linear probe") in found
-    ]
-    base = statistics.mean(random) if random else float("nan")
+    untrained: dict[str, list[float]] = {}
+    for job in cells:
+        found = results(Path(job["folder"])).get(("random initialisation", "linear probe"))
+        if found:
+            network = BACKBONES.get(job["method"], COMMON["backbone"])
+            untrained.setdefault(network, []).append(100 * found["accuracy"])
     lines = [
         "| method | seeds | linear probe, % | over random initialisation | kNN (k=20), % "
         "| verdict | seconds |",
@@ -151,6 +164,8 @@ def accuracy_table(folder: Path, methods: list[str], passes: float) -> list[str]
         linear = [100 * r["network", "linear probe"]["accuracy"] for r in found]
         knn = [100 * r["network", "kNN 20"]["accuracy"] for r in found]
         count = found[0]["network", "linear probe"]["n_test"]
+        random = untrained.get(BACKBONES.get(method, COMMON["backbone"]), [])
+        base = statistics.mean(random) if random else float("nan")
         gain = statistics.mean(linear) - base
         # Of one run: both accuracies are means over the test images.
         p, q = statistics.mean(linear) / 100, base / 100
@@ -163,7 +178,10 @@ def accuracy_table(folder: Path, methods: list[str], passes: float) -> list[str]
             f"| {method} | {len(found)} | {_spread(linear)} | {gain:+.1f} ± {half:.1f} "
             f"| {_spread(knn)} | {', '.join(sorted(verdicts))} | {statistics.mean(seconds):.0f} |"
         )
-    lines.append(f"| random initialisation | {len(random)} | {_spread(random)} | | | | |")
+    lines += [
+        f"| random initialisation, {network} | {len(random)} | {_spread(random)} | | | | |"
+        for network, random in untrained.items()
+    ]
     return lines
 
 
@@ -222,6 +240,7 @@ def main() -> None:
         job = json.loads(arguments.cell)
         cell(Path(job["folder"]), job["method"], job["options"], job["measure"])
         return
+    register()
     document = Path(__file__).parent.parent / "docs" / "results.md"
     cells = []
     if arguments.only != "collapse":

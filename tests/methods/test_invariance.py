@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_methods import Silent, build, session, views
+from small_methods import ALL, Silent, build, session, views
 from torch import Tensor
 
 from ownlatent.methods import METHODS, Method
@@ -23,7 +23,7 @@ from ownlatent.training.loop import train
 
 # name of the case, method, options beside SMALL, batch-norm groups of the whole batch
 CASES: list[tuple[str, str, dict[str, Any], int]] = [
-    *((name, name, {}, 1) for name in METHODS),
+    *((name, name, {}, 1) for name in ALL),
     ("moco, shuffled", "moco", {"symmetric": True}, 2),
     ("byol, groups", "byol", {}, 2),
     ("byol with negatives", "byol", {"beta": 0.5}, 1),
@@ -32,6 +32,8 @@ CASES: list[tuple[str, str, dict[str, Any], int]] = [
     ("swav, queue", "swav", {"queue": 40, "queue_start": 0.0, "freeze": 0.0}, 1),
     ("dino, groups, no head norm", "dino", {"freeze": 0.0, "teacher_warmup": 3}, 2),
     ("dino, head norm", "dino", {"head_norm": True, "fixed_length": False}, 1),
+    ("dino, koleo", "dino", {"koleo": 0.1, "freeze": 0.0}, 1),
+    ("adco, symmetric", "adco", {"symmetric": True}, 2),
     ("simsiam, alternating", "simsiam", {"alternate": 2}, 1),
     ("barlow, predictor", "barlow-twins", {"predictor": True, "stop_gradient": True}, 1),
 ]
@@ -41,7 +43,7 @@ TAU = 0.9
 
 
 def doubled(name: str, options: dict[str, Any]) -> Method:
-    tau = {"tau": TAU} if "tau" in defaults(METHODS[name]) else {}
+    tau = {"tau": TAU} if "tau" in defaults(ALL[name]) else {}
     return build(name, **tau | options).double()  # type: ignore[no-any-return]
 
 
@@ -127,7 +129,8 @@ def test_accumulation_averages_the_gradients_of_micro_batches(
 ) -> None:
     """Each micro-batch's gradient computed apart, from the same state; then one step, and one
     update of target, queue and centre."""
-    tau = {"tau": TAU} if "tau" in defaults(METHODS[name]) else {}
+    tau = {"tau": TAU} if "tau" in defaults(ALL[name]) else {}
+    monkeypatch.setitem(METHODS, name, ALL[name])
     run = session(name, tau | options, accumulate=2, steps=2, crops=0, weight_decay=0.0)
     run.method.double()
     run.views.double()
@@ -155,7 +158,8 @@ def test_accumulation_averages_the_gradients_of_micro_batches(
                 buffer.copy_(buffers[name_])
         assert state.keys() == reference.state_dict().keys()
         held = {id(p) for p in reference.held(step / 4)}
-        lr = run.plan.lr * (1 + math.cos(math.pi * step / 2)) / 2
+        share, end = (1 + math.cos(math.pi * step / 2)) / 2, run.plan.final_lr
+        lr = run.plan.lr * (end + (1 - end) * share)
         with torch.no_grad():
             for name_, p in reference.named_parameters():
                 if id(p) in held or gradients[0][name_] is None:

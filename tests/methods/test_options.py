@@ -9,6 +9,7 @@ from torch import nn
 from ownlatent.errors import UsageError
 from ownlatent.methods import METHODS, Method, presets
 from ownlatent.methods.options import BOUNDS, defaults, parse, settle
+from ownlatent.networks.vit import small_vit
 
 
 class Mine(Method):
@@ -110,10 +111,6 @@ def test_every_bound_is_of_an_option() -> None:
     assert set(BOUNDS) <= {option for kind in METHODS.values() for option in defaults(kind)}
 
 
-class Backbone(nn.Module):
-    num_features = 2048
-
-
 @pytest.mark.parametrize(
     ("name", "preset"), [(name, preset) for name in METHODS for preset in presets(name)]
 )
@@ -123,5 +120,5 @@ def test_every_preset_builds(name: str, preset: str) -> None:
     assert options == defaults(kind) | dict(recipe.options)
     make: Any = kind
     with torch.device("meta"):
-        method = make(Backbone(), **options)
-    assert next(method.online.projector.parameters()).is_meta
+        method = make(small_vit("small-vit", 3, 32), **options)
+    assert next(method.parameters()).is_meta

@@ -23,6 +23,7 @@ COMPARISON = {
     "barlow-twins": ("no", "no", "no", "no", "no", "no", "decorrelation", "2,048"),
     "dino": ("no", "no", "0.996 to 1", "no", "teacher", "65,536", "centring", "1,024"),
     "vicreg": ("no", "no", "no", "no", "no", "no", "variance hinge", "2,048"),
+    "mae": ("no", "no", "no", "no", "no", "no", "targets are pixels", "4,096"),
 }
 COLUMNS = (
     "negatives", "queue", "moving average", "predictor", "stop-gradient", "prototypes",
@@ -32,7 +33,7 @@ COLUMNS = (
 TOP1 = {
     "byol": ["74.3"], "simclr": ["69.3", "71.7"], "moco": ["60.6", "67.7", "71.1"],
     "moco3": ["68.9", "72.8", "74.6"], "swav": ["75.3", "71.8"], "simsiam": ["68.1", "71.3"],
-    "barlow-twins": ["73.2"], "dino": ["75.3", "77.0"], "vicreg": ["73.2"],
+    "barlow-twins": ["73.2"], "dino": ["75.3", "77.0"], "vicreg": ["73.2"], "mae": ["68.0", "75.8"],
 }  # fmt: skip
 
 
@@ -139,6 +140,10 @@ PAPERS: dict[tuple[str, str], Case] = {
     ),
     ("vicreg", "paper-100"): ((100, 512, "lars", 0.3, 1e-6, 10), _VICREG, {"final_lr": 1e-3}),
     ("vicreg", "paper-1000"): ((1000, 2048, "lars", 0.2, 1e-6, 10), _VICREG, {"final_lr": 1e-3}),
+    ("mae", "paper"): (
+        (800, 4096, "adamw", 1.5e-4, 0.05, 40),
+        {"mask": 0.75, "normalise": True, "width": 512, "depth": 8, "heads": 16}, {},
+    ),
 }  # fmt: skip
 _LISTED = (
     "source", "epochs", "batch_size", "optimizer", "base_lr", "weight_decay", "warmup_epochs",

@@ -137,4 +137,4 @@ def test_outputs_and_gradients(case: dict[str, Any]) -> None:
 
 
 def test_every_method_is_compared() -> None:
-    assert {case["method"] for case in CASES} == set(METHODS)
+    assert {case["method"] for case in CASES} == set(METHODS) - {"mae"}  # test_masked.py

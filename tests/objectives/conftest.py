@@ -58,3 +58,9 @@ def agrees(request: pytest.FixtureRequest) -> Callable[[str, Loss], None]:
                     assert gradient[index].item() == pytest.approx(entry, rel=tolerance, abs=room)
 
     return check
+
+
+@pytest.fixture
+def golden() -> Callable[[str], list[tuple[dict[str, Any], dict[str, Tensor]]]]:
+    """Cases of a file with their inputs in float64, for what is more than one value."""
+    return lambda name: [(case, inputs(case, torch.float64)) for case in cases(name)]

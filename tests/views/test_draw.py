@@ -74,6 +74,9 @@ PAPERS = {
     # Official dino, main_dino.py; the smallest crop of the runs with two crops.
     "dino": (0.14, 0.8, (0.4, 0.4, 0.2, 0.1), (1.0, 0.1), (0.0, 0.2)),
     "dino-resnet": (0.14, 0.8, (0.4, 0.4, 0.2, 0.1), (1.0, 0.1), (0.0, 0.2)),
+    # Official mae, main_pretrain.py: crop and flip; no colour.
+    "mae": (0.2, 0.0, (0.4, 0.4, 0.2, 0.1), (0.0, 0.0), (0.0, 0.0)),
+    "cifar-mae": (0.2, 0.0, (0.4, 0.4, 0.2, 0.1), (0.0, 0.0), (0.0, 0.0)),
     # solo-learn, scripts/pretrain/cifar: asymmetric.
     "cifar-byol": (0.08, 0.8, (0.4, 0.4, 0.2, 0.1), (0.0, 0.0), (0.0, 0.2)),
     # SimCLR, appendix B.9: strength 0.5, no blur.
@@ -92,7 +95,7 @@ def test_recipes_are_the_papers(name):
             side=1.0,
             ratio=(3 / 4, 4 / 3),
             flip=0.5,
-            grayscale=0.2,
+            grayscale=0.0 if name.endswith("mae") else 0.2,
             sigma=(0.1, 2.0),
             # Only DeepMind's code crops once and adds brightness.
             attempts=1 if name == "byol" else 10,

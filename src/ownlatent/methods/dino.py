@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ownlatent.methods.crops import GLOBAL, mean_over_pairs
 from ownlatent.methods.method import About, Method, Outcome
 from ownlatent.networks import EMA, Direction, Tower, WeightNorm, gather, mlp, trunc_normal
-from ownlatent.objectives import dino
+from ownlatent.objectives import dino, koleo
 from ownlatent.schedules import ema_rate
 
 
@@ -31,6 +31,7 @@ class DINO(Method):
         center_momentum: decay of the centre, a moving average of the teacher's outputs.
         freeze: epochs in which the last layer stays as it is.
         centering: whether outputs are centred (an ablation).
+        koleo: weight of each global view's features' spread (DINOv2: 0.1, within each process).
     """
 
     about = About(
@@ -61,6 +62,7 @@ class DINO(Method):
         center_momentum: float = 0.9,
         freeze: float = 1.0,
         centering: bool = True,
+        koleo: float = 0.0,
     ) -> None:
         super().__init__()
         widths = (backbone.num_features, hidden, hidden, bottleneck)
@@ -73,7 +75,8 @@ class DINO(Method):
         self.register_buffer("teacher_temperature", torch.tensor(teacher_start), persistent=False)
         self.tau, self.temperature = tau, temperature
         self.sharpening = (teacher_start, teacher_end, teacher_warmup)
-        self.center_momentum, self.freeze, self.centering = center_momentum, freeze, centering
+        self.center_momentum, self.freeze = center_momentum, freeze
+        self.centering, self.koleo = centering, koleo
 
     def forward(self, views: list[Tensor]) -> Outcome:
         features, student = self.online.together(views)
@@ -84,6 +87,8 @@ class DINO(Method):
             ),
             views,
         )
+        if self.koleo:
+            total = total + self.koleo * sum(koleo(gather(each)) for each in features[:GLOBAL])
         mean = torch.stack(teacher).mean((0, 1)).to(self.center)
         return Outcome(total, features[0].detach(), student[0].detach(), gather(mean[None]))
 
@@ -106,8 +111,8 @@ class DINO(Method):
         start, end, warmup = self.sharpening
         return start + (end - start) * min(math.floor(epoch) / max(warmup - 1, 1), 1.0)
 
-    def chance_loss(self, batch_size: int) -> float:
-        return math.log(len(self.center))
+    def chance_loss(self, batch_size: int) -> float | None:
+        return None if self.koleo else math.log(len(self.center))
 
     @property
     def encoders(self) -> dict[str, nn.Module]:

@@ -100,9 +100,9 @@ def _small(views: str, base_lr: float, **more: Any) -> Preset:
     """Ours, tuned on ten epochs of 20,000 images on two cores."""
     settings: dict[str, Any] = {
         "epochs": 40, "batch_size": 64, "optimizer": "sgd", "weight_decay": 5e-4,
-        "warmup_epochs": 2,
+        "warmup_epochs": 2, "source": "docs/results.md",
     }  # fmt: skip
-    return Preset(source="docs/results.md", views=views, base_lr=base_lr, **settings | more)
+    return Preset(views=views, base_lr=base_lr, **settings | more)
 
 
 DEFAULT = _small("byol", 0.2, options={})
@@ -246,6 +246,20 @@ PRESETS: dict[str, dict[str, Preset]] = {
             "official vicreg, README",
             *(1000, 2048, "lars", 0.2, 1e-6, 10, "barlow-twins"),
             final_lr=1e-3,
+        ),
+    },
+    "mae": {
+        "small": _small(
+            "mae",
+            0.002,
+            optimizer="adamw",
+            weight_decay=0.05,
+            source="not tuned; needs a ViT, such as small-vit",
+            options={"width": 64, "depth": 2, "heads": 4},
+        ),
+        "paper": _recipe(
+            "official mae, PRETRAIN.md; there with AdamW's second beta at 0.95",
+            *(800, 4096, "adamw", 1.5e-4, 0.05, 40, "mae"),
         ),
     },
 }

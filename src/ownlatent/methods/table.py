@@ -4,7 +4,6 @@ from dataclasses import MISSING, asdict, fields
 from typing import Any, Literal, get_args, get_origin
 
 import torch
-from torch import Tensor, nn
 
 from ownlatent.methods.method import Method
 from ownlatent.methods.options import defaults, types_of
@@ -12,17 +11,9 @@ from ownlatent.methods.presets import Preset
 from ownlatent.methods.queue import Queue
 from ownlatent.methods.registry import METHODS, find, names, presets
 from ownlatent.networks import EMA, Prototypes, WeightNorm
+from ownlatent.networks.vit import small_vit
 
 Rows = list[dict[str, Any]]
-
-
-class _Stub(nn.Module):
-    """The least that a method can be built on."""
-
-    num_features = 2
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3))[:, :2]
 
 
 def comparison() -> Rows:
@@ -43,7 +34,7 @@ def _row(name: str) -> dict[str, str]:
     theirs = [recipe for key, recipe in known.items() if key != "small"] or list(known.values())
     recipe = max(theirs, key=lambda each: each.epochs)
     with torch.device("meta"):  # built, but without memory
-        method = kind(_Stub(), **recipe.options)
+        method = kind(small_vit("small-vit", 3, 32), **recipe.options)
     parts = list(method.modules())
     queue = next((part for part in parts if isinstance(part, Queue)), None)
     last = next((part for part in parts if isinstance(part, Prototypes | WeightNorm)), None)

@@ -1,4 +1,5 @@
-"""Backbones, heads, the EMA target, batch norm over a group or none, and attention maps."""
+"""Backbones, heads, the EMA target, batch norm over a group or none, masking, and
+attention maps."""
 
 from ownlatent.networks.attention import attention
 from ownlatent.networks.backbone import backbone
@@ -13,6 +14,14 @@ from ownlatent.networks.heads import (
     trunc_normal,
 )
 from ownlatent.networks.initial import load_weights
+from ownlatent.networks.masked import (
+    MaskedDecoder,
+    encode,
+    fix_positions,
+    patchify,
+    random_order,
+    require_patches,
+)
 from ownlatent.networks.middle import Middle
 from ownlatent.networks.norm import GroupBatchNorm, group_batch_norm, shuffled
 from ownlatent.networks.standardised import without_batch_statistics
@@ -23,19 +32,25 @@ __all__ = [
     "EMA",
     "Direction",
     "GroupBatchNorm",
+    "MaskedDecoder",
     "Middle",
     "Prototypes",
     "Tower",
     "WeightNorm",
     "attention",
     "backbone",
+    "encode",
     "fan_in",
+    "fix_positions",
     "gather",
     "group_batch_norm",
     "load_weights",
     "mlp",
     "normal",
     "own",
+    "patchify",
+    "random_order",
+    "require_patches",
     "shuffled",
     "trunc_normal",
     "without_batch_statistics",

@@ -5,6 +5,8 @@ from ownlatent.objectives.byol import byol
 from ownlatent.objectives.byol_contrast import byol_contrast
 from ownlatent.objectives.dino import dino
 from ownlatent.objectives.info_nce import info_nce
+from ownlatent.objectives.koleo import koleo
+from ownlatent.objectives.mae import mae
 from ownlatent.objectives.nt_xent import nt_xent
 from ownlatent.objectives.simsiam import simsiam
 from ownlatent.objectives.sinkhorn import sinkhorn
@@ -18,6 +20,8 @@ __all__ = [
     "byol_contrast",
     "dino",
     "info_nce",
+    "koleo",
+    "mae",
     "nt_xent",
     "simsiam",
     "sinkhorn",

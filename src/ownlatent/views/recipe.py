@@ -52,6 +52,9 @@ _MOCO2 = replace(_TORCHVISION, area=(0.2, 1.0), saturation=0.4, blur=0.5)
 # (MoCo's first code makes gray before it jitters; here it comes after, as in all others.)
 _MOCO1 = replace(_MOCO2, jitter=1.0, hue=0.4, blur=0.0)
 
+# MAE crops and flips, nothing else.
+_MAE = replace(_TORCHVISION, area=(0.2, 1.0), jitter=0.0, grayscale=0.0)
+
 # The small-image forms used by published CIFAR runs: no blur, and half SimCLR's jitter, which with
 # torchvision's default crop is also what MoCo's own CIFAR demo has.
 _CIFAR = _TORCHVISION
@@ -64,12 +67,14 @@ RECIPES: dict[str, tuple[Recipe, Recipe]] = {
     "moco2": (_MOCO2, _MOCO2),
     "moco3": (replace(_BARLOW[0], area=(0.2, 1.0)), replace(_BARLOW[1], area=(0.2, 1.0))),
     "swav": (_SIMCLR, _SIMCLR),
+    "mae": (_MAE, _MAE),
     "barlow-twins": _BARLOW,
     "dino": (replace(_BARLOW[0], area=(0.14, 1.0)), replace(_BARLOW[1], area=(0.14, 1.0))),
     # The same for its ResNet, whose README names SwAV's areas with local crops.
     "dino-resnet": (replace(_BARLOW[0], area=(0.14, 1.0)), replace(_BARLOW[1], area=(0.14, 1.0))),
     "cifar-byol": (_CIFAR, replace(_CIFAR, solarize=0.2)),
     "cifar-simclr": (_CIFAR_SIMCLR, _CIFAR_SIMCLR),
+    "cifar-mae": (_MAE, _MAE),
     "cifar-moco2": (_CIFAR_SIMCLR, _CIFAR_SIMCLR),
 }
 """The two global views, by name."""
