@@ -68,7 +68,7 @@ def write_card(run: str | Path) -> Path:
         _use(encoder, words),
         _verdict(verdict),
         _metrics(evaluation),
-        _data(_part(config, "data") or _part(provenance, "data")),
+        _data(_part(config, "data") or _part(provenance, "data"), words),
         _recipe(method, backbone, asked, plan, provenance),
         _table("Versions", _part(config, "versions") or _part(provenance, "versions")),
         _limits(evaluation, words),
@@ -168,13 +168,13 @@ def _metrics(evaluation: Mapping[str, Any]) -> str:
     )
 
 
-def _data(data: Mapping[str, Any]) -> str:
+def _data(data: Mapping[str, Any], words: "_Words") -> str:
     if not data:
         return ""
     skipped = _rows(data.get("skipped"))
     rows = {
-        "images": _count(data.get("images")),
-        "canvases": data.get("summary"),
+        words.many: _count(data.get("images")),
+        "held as": data.get("summary"),
         "fingerprint": data.get("fingerprint"),
         "unreadable and skipped": f"{len(skipped):,}" if "skipped" in data else None,
     }
