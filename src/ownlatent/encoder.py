@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ownlatent.checks import damaged, read_json, require_options, require_within, with_tuples
 from ownlatent.errors import UsageError
 from ownlatent.networks import Middle, backbone
-from ownlatent.networks.backbone import NORMS
+from ownlatent.networks.renorm import NORMS
 from ownlatent.views.geometry import resampling
 
 if TYPE_CHECKING:

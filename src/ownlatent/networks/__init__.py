@@ -1,4 +1,4 @@
-"""Backbones, heads, the EMA target, batch norm over a group or none, and attention maps."""
+"""Backbones, heads, the EMA target, batch norm over a group or other norms, and attention maps."""
 
 from ownlatent.networks.attention import attention
 from ownlatent.networks.backbone import backbone
@@ -12,9 +12,10 @@ from ownlatent.networks.heads import (
     normal,
     trunc_normal,
 )
-from ownlatent.networks.initial import load_weights
+from ownlatent.networks.initial import initial_weights, load_weights
 from ownlatent.networks.middle import Middle
 from ownlatent.networks.norm import GroupBatchNorm, group_batch_norm, shuffled
+from ownlatent.networks.renorm import replace_batch_norm
 from ownlatent.networks.standardised import without_batch_statistics
 from ownlatent.networks.tower import Tower
 from ownlatent.networks.world import gather, own, world_size
@@ -32,10 +33,12 @@ __all__ = [
     "fan_in",
     "gather",
     "group_batch_norm",
+    "initial_weights",
     "load_weights",
     "mlp",
     "normal",
     "own",
+    "replace_batch_norm",
     "shuffled",
     "trunc_normal",
     "without_batch_statistics",

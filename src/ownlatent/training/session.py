@@ -15,7 +15,7 @@ from ownlatent.encoder import Encoder, Preprocessing
 from ownlatent.errors import UsageError
 from ownlatent.methods import Method, find
 from ownlatent.methods.options import settle
-from ownlatent.networks import backbone, group_batch_norm, load_weights, without_batch_statistics
+from ownlatent.networks import backbone, group_batch_norm, initial_weights, replace_batch_norm
 from ownlatent.optim import optimizer as make_optimizer
 from ownlatent.optim import parameter_groups
 from ownlatent.training import fabric as devices
@@ -23,7 +23,7 @@ from ownlatent.training.batches import Batches
 from ownlatent.training.progress import decoding
 from ownlatent.training.provenance import versions
 from ownlatent.training.resolve import plan, view_size
-from ownlatent.views import SMALL, Views
+from ownlatent.views import SMALL, Views, recipes
 
 _HEADS = ("projector", "predictor")
 
@@ -175,7 +175,7 @@ def _method(
     )
     lines = [line]
     if config.init is not None:
-        lines.append(load_weights(net, config.init))
+        lines.append(initial_weights(net, config.backbone, config.init))
     if config.target_start == "own":
         if "target" not in inspect.signature(kind).parameters:
             raise UsageError(
@@ -184,10 +184,15 @@ def _method(
         if settled.frozen_patches:
             raise UsageError("Frozen patches are the same in both networks; leave --target-start.")
         options["target"], _ = backbone(config.backbone, channels, settled.size, **built)
+    if settled.norm == "instance":  # which cannot take maps of one pixel
+        for side in {
+            round(settled.size * each.side) for each in recipes(settled.views, settled.crops)
+        }:
+            net(torch.zeros(2, channels, side, side))
     method = kind(net, **options)
-    if settled.norm == "group":
-        for head in _heads(method):
-            without_batch_statistics(head, keep=[m for m in head if isinstance(m, nn.Linear)][-1:])
+    for head in _heads(method):
+        last = [m for m in head if isinstance(m, nn.Linear)][-1:]
+        replace_batch_norm(head, settled.norm, keep=last)
     height, width = canvases.pixels.shape[2:]
     small = max(height, width) <= SMALL
     preprocessing = Preprocessing(
