@@ -299,7 +299,7 @@ OTHERS = [
 
 PARSER = [
     ("pretrain", "Folder of images"),
-    ("pretrain a --norm layer", "'group'"),
+    ("pretrain a --norm weight", "'group'"),
     ("pretrain a --optimizer adam", "'adamw'"),
     ("pretrain a --epoch 3", "--epochs"),
     ("pretrain a --steps nan", "--steps"),

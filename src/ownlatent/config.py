@@ -30,7 +30,8 @@ class Pretrain:
     set: tuple[str, ...] = ()
     """Options of the method as name=value; ownlatent methods METHOD lists them."""
     backbone: str | None = None
-    """A timm model name, small-resnet or small-vit; of rows mlp. [resnet18; mlp]"""
+    """A timm model name, small-resnet, small-vit, or a wide ResNet as the papers' (resnet50x2); of
+    rows mlp. [resnet18; mlp]"""
     size: int | None = None
     """Side of the views in pixels. [images up to 64 pixels: their own; else 224]"""
     views: str | None = None
@@ -61,14 +62,15 @@ class Pretrain:
     """Largest norm of each tensor's gradient. [the preset's]"""
     bn_group: int | None = None
     """Images whose batch-norm statistics are taken together. [the preset's]"""
-    norm: Literal["batch", "group"] | None = None
-    """Batch norm, or group norm with weight standardisation. [the preset's]"""
+    norm: Literal["batch", "group", "layer", "instance", "none"] | None = None
+    """Normalisation of backbone and heads; group is with weight standardisation. [the preset's]"""
     frozen_patches: bool | None = None
     """Fix a ViT's patch projection and position embedding. [the preset's]"""
     target_start: Literal["copy", "own"] = "copy"
     """The target starts as a copy of the online network, or from its own draw."""
     init: Path | None = None
-    """Start the backbone from timm or torchvision weights (.safetensors or .pth)."""
+    """Start the backbone from weights: a .safetensors or .pth file of timm or torchvision, or
+    pretrained[:TAG] for timm's own, which timm downloads unless its cache has them."""
     drop_path: float = 0.0
     """Stochastic depth: probability of leaving out the backbone's deepest residual branch."""
     label: str | None = None

@@ -14,7 +14,7 @@ from ownlatent.checks import damaged, read_json, require_within
 from ownlatent.errors import UsageError
 from ownlatent.kinds import KINDS
 from ownlatent.networks import Middle
-from ownlatent.networks.backbone import NORMS
+from ownlatent.networks.renorm import NORMS
 
 _FORMAT = 1
 _BOUNDS = {"images": (1, 4096), "hidden": (1, 2**14)}

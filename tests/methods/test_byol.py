@@ -210,3 +210,23 @@ def test_presets_beside_the_paper() -> None:
     assert (imagenette.batch_size, imagenette.base_lr, imagenette.weight_decay) == (256, 2.0, 1e-6)
     with pytest.raises(UsageError, match="paper-40"):
         preset("byol", "paper-50")
+
+
+@pytest.mark.parametrize("normalise", ["layer", "batch", "none"])
+def test_normalise_is_table_20s(normalise: str) -> None:
+    """Appendix F.6 through the method: both views' distances after n(x), divided by sqrt(d)."""
+    method = byol(normalise=normalise)
+    pair = views(3)
+
+    def n(x: Tensor) -> Tensor:
+        if normalise == "none":
+            return x
+        over = 1 if normalise == "layer" else 0
+        var, mean = torch.var_mean(x, over, correction=0, keepdim=True)
+        return (x - mean) / (var + 1e-5).sqrt() / math.sqrt(5)
+
+    with torch.no_grad():
+        q = [method.predictor(method.online(view)[1]) for view in pair]
+        z = [method.target(view)[1] for view in pair]
+        expected = sum(((n(q[i]) - n(z[1 - i])) ** 2).sum(1).mean() for i in (0, 1))
+    torch.testing.assert_close(method(pair).loss, expected)

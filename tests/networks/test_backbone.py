@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import timm
 import torch
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ownlatent.errors import UsageError
-from ownlatent.networks import backbone, load_weights
+from ownlatent.networks import backbone, initial_weights, load_weights
 
 
 def test_small_images_get_the_small_stem() -> None:
@@ -68,6 +69,44 @@ def test_timm_weights_and_what_does_not_match(tmp_path: Path) -> None:
     other, _ = backbone("small-resnet", size=32)
     with pytest.raises(UsageError, match="fits only"):
         load_weights(other, tmp_path / "r18.safetensors")
+
+
+def cached(folder: Path, repository: str, state: dict[str, torch.Tensor]) -> None:
+    """Weights as huggingface_hub leaves them in its cache."""
+    place = folder / f"models--{repository.replace('/', '--')}"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text("0" * 40)
+    (place / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    save_file(state, place / "snapshots" / ("0" * 40) / "model.safetensors")
+
+
+def test_timms_own_weights_come_from_its_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("TIMM_USE_OLD_CACHE", "0")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.file_download, "HF_HUB_CACHE", str(tmp_path), raising=False)
+    net, _ = backbone("resnet10t", size=224)
+    with pytest.raises(UsageError, match=r"weights of resnet10t are not on this machine.*--init"):
+        initial_weights(net, "resnet10t", "pretrained")
+    torch.manual_seed(0)
+    source = timm.create_model("resnet10t")
+    cached(tmp_path, "timm/resnet10t.c3_in1k", source.state_dict())
+    for asked in ("pretrained", Path("pretrained:c3_in1k")):
+        net, _ = backbone("resnet10t", size=224)
+        assert "of resnet10t" in initial_weights(net, "resnet10t", asked).replace("from", "of")
+        source.reset_classifier(0)
+        x = torch.randn(2, 3, 64, 64)
+        torch.testing.assert_close(net.eval()(x), source.eval()(x), atol=1e-5, rtol=1e-5)
+
+
+def test_weights_that_timm_has_not_are_one_sentence() -> None:
+    net, _ = backbone("small-resnet", size=32)
+    with pytest.raises(UsageError, match="no pretrained weights of small-resnet; give a file"):
+        initial_weights(net, "small-resnet", "pretrained")
+    with pytest.raises(UsageError, match="no pretrained weights 'b' of resnet10t; it has c3_in1k"):
+        initial_weights(net, "resnet10t", "pretrained:b")
 
 
 class Hostile:

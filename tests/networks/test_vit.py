@@ -136,8 +136,8 @@ def test_only_a_vit_has_patches_to_freeze(name: str) -> None:
 
 
 def test_norms_have_names_and_a_vit_has_none_to_replace() -> None:
-    with pytest.raises(UsageError, match="norm is one of batch, group; got 'layer'"):
-        backbone("small-resnet", size=32, norm="layer")
+    with pytest.raises(UsageError, match=r"norm is one of batch, group, layer.*; got 'weight'"):
+        backbone("small-resnet", size=32, norm="weight")
     _, line = backbone("small-resnet", size=32, norm="group")
     assert "group norm" in line
     net, line = backbone("small-vit", size=32, norm="group")

@@ -13,8 +13,8 @@ from ownlatent.data.opening import check_labels
 from ownlatent.data.table import Table, open_table
 from ownlatent.errors import UsageError
 from ownlatent.kinds.kind import Kind, Looks
+from ownlatent.networks.renorm import replace_batch_norm
 from ownlatent.networks.rows import MLPS, ResidualMLP
-from ownlatent.networks.standardised import without_batch_statistics
 from ownlatent.views.rows import ROW_RECIPES, RowViews
 
 
@@ -78,11 +78,8 @@ class Vectors(Kind):
             near = difflib.get_close_matches(name, MLPS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(MLPS)}."
             raise UsageError(f"No backbone for rows is called {name!r}; {hint}")
-        if norm not in ("batch", "group"):
-            raise UsageError(f"norm is batch or group for rows; got {norm!r}.")
         net = ResidualMLP(preprocessing.channels, **MLPS[name])
-        if norm == "group":
-            without_batch_statistics(net)
+        replace_batch_norm(net, norm)
         thousand = sum(p.numel() for p in net.parameters()) / 1e3
         return net, (
             f"{name}: {thousand:,.0f} thousand parameters, {net.num_features} features, "

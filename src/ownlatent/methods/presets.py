@@ -46,7 +46,8 @@ class Preset:
     bn_group: int | None = None
     """Images whose batch-norm statistics are taken together; None: all of a micro-batch."""
     norm: str = "batch"
-    """Normalisation of the networks: batch, or group (with weight standardisation)."""
+    """Normalisation of the networks: batch, group (with weight standardisation), layer, instance
+    or none."""
     frozen_patches: bool = False
     """A ViT's patch projection and position embedding are fixed."""
 

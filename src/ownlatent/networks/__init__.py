@@ -1,4 +1,4 @@
-"""Backbones, heads, the EMA target, batch norm over a group or none, masking, and
+"""Backbones, heads, the EMA target, batch norm over a group or other norms, masking, and
 attention maps."""
 
 from ownlatent.networks.attention import attention
@@ -13,7 +13,7 @@ from ownlatent.networks.heads import (
     normal,
     trunc_normal,
 )
-from ownlatent.networks.initial import load_weights
+from ownlatent.networks.initial import initial_weights, load_weights
 from ownlatent.networks.masked import (
     MaskedDecoder,
     encode,
@@ -24,6 +24,7 @@ from ownlatent.networks.masked import (
 )
 from ownlatent.networks.middle import Middle
 from ownlatent.networks.norm import GroupBatchNorm, group_batch_norm, shuffled
+from ownlatent.networks.renorm import replace_batch_norm
 from ownlatent.networks.standardised import without_batch_statistics
 from ownlatent.networks.tower import Tower
 from ownlatent.networks.world import gather, own, world_size
@@ -44,12 +45,14 @@ __all__ = [
     "fix_positions",
     "gather",
     "group_batch_norm",
+    "initial_weights",
     "load_weights",
     "mlp",
     "normal",
     "own",
     "patchify",
     "random_order",
+    "replace_batch_norm",
     "require_patches",
     "shuffled",
     "trunc_normal",

@@ -10,12 +10,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ownlatent.errors import UsageError
 from ownlatent.networks.frozen import freeze_patches
+from ownlatent.networks.renorm import NORMS, replace_batch_norm
 from ownlatent.networks.resnet import SMALL_RESNETS, SmallResNet
-from ownlatent.networks.standardised import without_batch_statistics
+from ownlatent.networks.vgg import shrink_vgg
 from ownlatent.networks.vit import SMALL_VITS, small_vit, take_any_size
+from ownlatent.networks.wide import WIDE_RESNETS, nearest_wide, wide_resnet
 from ownlatent.views import SMALL
-
-NORMS = ("batch", "group")
 
 
 def backbone(
@@ -30,15 +30,18 @@ def backbone(
     """Build a backbone without its classifier, freshly initialised.
 
     Args:
-        name: a timm model, "small-resnet" or "small-vit".
+        name: a timm model, "small-resnet", "small-vit", or a ResNet widened as in the papers,
+            "resnet50x2" (:func:`wide_resnet`; timm's "wide_resnet50_2" is another network).
         channels: of the images.
         size: side of the views in pixels. Up to 64, a ResNet's 7x7 stride-2 stem and max pooling
-            become one 3x3 stride-1 convolution, as published CIFAR runs have it; a ViT is built
+            become one 3x3 stride-1 convolution, as published CIFAR runs have it; a VGG goes
+            without its 4,096-wide layers, as there (:func:`shrink_vgg`); a ViT is built
             for that size with patches that leave an 8x8 grid, and takes views of other sizes too,
             its position embedding interpolated (bicubic).
         drop_path: probability with which the deepest residual branch is left out in training.
-        norm: "batch", or "group": group norm and standardised weights where the network has batch
-            norm (:func:`without_batch_statistics`). A ViT, which has none, stays as it is.
+        norm: what stands where the network has batch norm (:func:`replace_batch_norm`): "batch",
+            "group" (with standardised weights), "layer", "instance" or "none". A ViT, which has
+            none, stays as it is.
         frozen_patches: start a ViT as MoCo v3 does (:func:`freeze_patches`).
 
     Returns:
@@ -57,9 +60,11 @@ def backbone(
     if frozen_patches:
         freeze_patches(net, name)
         stem += ", frozen"
-    if norm == "group" and any(isinstance(module, _BatchNorm) for module in net.modules()):
-        without_batch_statistics(net)
-        stem += ", group norm and standardised weights"
+    if norm != "batch" and any(isinstance(module, _BatchNorm) for module in net.modules()):
+        replace_batch_norm(net, norm)
+        stem += f", {NORMS[norm]}"
+        with torch.no_grad():  # instance norm cannot take maps of one pixel
+            net.eval()(torch.zeros(1, channels, size, size))
     return net.train(), _describe(name, net, stem)
 
 
@@ -71,9 +76,9 @@ def _named(name: str, channels: int, size: int, drop_path: float) -> tuple[Any, 
                 f"{name} has no drop-path; leave --drop-path out or take a timm model."
             )
         return SmallResNet(channels, **SMALL_RESNETS[name]), "its own stem for small images"
-    if name not in SMALL_VITS and not timm.is_model(name):
-        known = [*SMALL_RESNETS, *SMALL_VITS, *timm.list_models()]
-        near = difflib.get_close_matches(name, known, n=3)
+    if name not in SMALL_VITS and name not in WIDE_RESNETS and not timm.is_model(name):
+        known = [*SMALL_RESNETS, *SMALL_VITS, *WIDE_RESNETS, *timm.list_models()]
+        near = nearest_wide(name) or difflib.get_close_matches(name, known, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()."
         raise UsageError(f"No backbone is called {name!r}; {hint}")
     options: dict[str, Any] = {"num_classes": 0, "in_chans": channels, "pretrained": False}
@@ -93,9 +98,16 @@ def _named(name: str, channels: int, size: int, drop_path: float) -> tuple[Any, 
                 stem = f"{options['patch_size']}-pixel patches for {size}-pixel images"
             net = timm.create_model(name, **options)
         else:
-            net = timm.create_model(name, **options)
+            if name in WIDE_RESNETS:
+                net = wide_resnet(name, channels, drop_path)
+            else:
+                net = timm.create_model(name, **options)
             if size <= SMALL and _shrink_stem(net, channels):
                 stem = f"3x3 stride-1 stem without max pooling, for {size}-pixel images"
+            elif size <= SMALL and shrink_vgg(net):
+                stem = f"convolutions and their mean only, for {size}-pixel images"
+            if name.startswith("wide_resnet"):
+                stem += " (the papers' wide ones are called resnet50x2)"
         take_any_size(net)
         with torch.no_grad():
             features = net.eval()(torch.zeros(1, channels, size, size))

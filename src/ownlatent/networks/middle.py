@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ownlatent.networks.standardised import without_batch_statistics
+from ownlatent.networks.renorm import replace_batch_norm
 
 
 class Middle(nn.Module):
@@ -28,8 +28,7 @@ class Middle(nn.Module):
         """A fresh one of a given shape, which :meth:`shape` tells."""
         linear = nn.Linear(backbone.num_features, hidden, bias=bias)
         first = nn.Sequential(linear, nn.BatchNorm1d(hidden), nn.ReLU(inplace=True))
-        if norm == "group":
-            without_batch_statistics(first)
+        replace_batch_norm(first, norm)
         return cls(backbone, first)
 
     def shape(self) -> dict[str, Any]:

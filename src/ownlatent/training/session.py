@@ -17,7 +17,7 @@ from ownlatent.kinds import KINDS, Samples, kind_of
 from ownlatent.kinds.images import view_size
 from ownlatent.methods import Method, find
 from ownlatent.methods.options import settle
-from ownlatent.networks import group_batch_norm, load_weights, without_batch_statistics
+from ownlatent.networks import group_batch_norm, initial_weights, replace_batch_norm
 from ownlatent.optim import optimizer as make_optimizer
 from ownlatent.optim import parameter_groups
 from ownlatent.training import fabric as devices
@@ -25,6 +25,7 @@ from ownlatent.training.batches import Batches
 from ownlatent.training.progress import decoding
 from ownlatent.training.provenance import versions
 from ownlatent.training.resolve import plan
+from ownlatent.views import recipes
 
 _HEADS = ("projector", "predictor")
 
@@ -172,7 +173,7 @@ def _method(
     net, line = data.network(name, preprocessing, settled.size, drop_path=config.drop_path, **built)
     lines = [line]
     if config.init is not None:
-        lines.append(load_weights(net, config.init))
+        lines.append(initial_weights(net, name, config.init))
     if config.target_start == "own":
         if "target" not in inspect.signature(kind).parameters:
             raise UsageError(
@@ -181,10 +182,14 @@ def _method(
         if settled.frozen_patches:
             raise UsageError("Frozen patches are the same in both networks; leave --target-start.")
         options["target"], _ = data.network(name, preprocessing, settled.size, **built)
+    if settled.norm == "instance" and data.name == "images":  # which needs maps of several pixels
+        sides = {round(settled.size * r.side) for r in recipes(settled.views, settled.crops)}
+        for side in sides:
+            net(torch.zeros(2, preprocessing.channels, side, side))
     method = kind(net, **options)
-    if settled.norm == "group":
-        for head in _heads(method):
-            without_batch_statistics(head, keep=[m for m in head if isinstance(m, nn.Linear)][-1:])
+    for head in _heads(method):
+        last = [m for m in head if isinstance(m, nn.Linear)][-1:]
+        replace_batch_norm(head, settled.norm, keep=last)
     provenance = {
         "method": config.method,
         "view_size": settled.size,
