@@ -9,9 +9,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ownlatent.config import Pretrain
 from ownlatent.data import decode_canvases, open_source
-from ownlatent.encoder import Encoder, EncoderFolder, Preprocessing, load_encoder
+from ownlatent.encoder import Encoder, EncoderFolder, load_encoder
 from ownlatent.errors import UsageError
 from ownlatent.networks import backbone, mlp, replace_batch_norm
+from ownlatent.preprocessing import Preprocessing
 from ownlatent.training.session import prepare
 
 OTHERS = ["group", "layer", "instance", "none"]

@@ -9,10 +9,11 @@ import torchvision
 from timm.models.resnet import Bottleneck
 from torch import nn
 
-from ownlatent.encoder import Encoder, EncoderFolder, Preprocessing, load_encoder
+from ownlatent.encoder import Encoder, EncoderFolder, load_encoder
 from ownlatent.errors import UsageError
 from ownlatent.networks import backbone
 from ownlatent.networks.wide import WIDE_RESNETS, wide_resnet
+from ownlatent.preprocessing import Preprocessing
 
 PRINTED = [
     ("resnet50x2", 94, 4096),
