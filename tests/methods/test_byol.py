@@ -12,6 +12,7 @@ from ownlatent.errors import UsageError
 from ownlatent.methods import BYOL, preset
 from ownlatent.methods.options import defaults
 from ownlatent.methods.presets import PRESETS
+from ownlatent.objectives import nt_xent
 from ownlatent.optim import LARS, parameter_groups
 
 
@@ -230,3 +231,20 @@ def test_normalise_is_table_20s(normalise: str) -> None:
         z = [method.target(view)[1] for view in pair]
         expected = sum(((n(q[i]) - n(z[1 - i])) ** 2).sum(1).mean() for i in (0, 1))
     torch.testing.assert_close(method(pair).loss, expected)
+
+
+def test_with_negatives_and_neither_predictor_nor_target_it_is_simclr() -> None:
+    """Table 5b's row without all three: 2 alpha times SimCLR's losses of both views, and gradients
+    (METHODS.md §1, "none beta 1")."""
+    alpha = 0.3
+    method = byol(predictor=False, targets="shared", beta=1.0, alpha=alpha).double()
+    pair = [view.double() for view in views(0)]
+    loss = method(pair).loss
+    loss.backward()
+    ours = [p.grad.clone() for p in method.online.parameters()]
+    method.zero_grad()
+    expected = 4 * alpha * nt_xent(*(method.online(view)[1] for view in pair), alpha)
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item() + 4, rel=1e-9)
+    for gradient, parameter in zip(ours, method.online.parameters(), strict=True):
+        torch.testing.assert_close(gradient, parameter.grad, rtol=1e-8, atol=1e-12)

@@ -89,7 +89,9 @@ class BYOL(Method):
         if self.beta:
             for i in range(GLOBAL):
                 prediction, other, same = map(gather, (predictions[i], targets[1 - i], targets[i]))
-                total += self.beta * byol_contrast(prediction, other, same, self.alpha)
+                total += self.beta * byol_contrast(
+                    prediction, other, same, self.alpha, stop_gradient=self.targets != "shared"
+                )
         return Outcome(total, features[0].detach(), z[0].detach())
 
     def after_step(self, step: int, total_steps: int, kept: Tensor | None = None) -> None:

@@ -7,7 +7,14 @@ from torch import Tensor
 from ownlatent.objectives.precision import product, widen
 
 
-def byol_contrast(prediction: Tensor, other: Tensor, same: Tensor, temperature: float) -> Tensor:
+def byol_contrast(
+    prediction: Tensor,
+    other: Tensor,
+    same: Tensor,
+    temperature: float,
+    *,
+    stop_gradient: bool = True,
+) -> Tensor:
     r"""The contrastive part of the BYOL paper's generalised InfoNCE (equation 6).
 
     .. math::
@@ -22,17 +29,20 @@ def byol_contrast(prediction: Tensor, other: Tensor, same: Tensor, temperature: 
     Args:
         prediction: float ``[B, D]``, the predictor's output for view v.
         other: float ``[B, D]``, the targets of the other view v', the positives among them;
-            detached here, and normalised here like the rest.
+            normalised here like the rest.
         same: float ``[B, D]``, the targets of the prediction's own view v; each image's own is
-            left out; detached here.
+            left out.
         temperature: alpha, above 0.
+        stop_gradient: detach the targets. Without it, and with a prediction that is the projection
+            itself, this and the distance make 2 alpha times SimCLR's loss, plus a constant.
 
     Returns:
         A scalar; float32 at least.
     """
     q = F.normalize(widen(prediction), dim=-1)
-    others = F.normalize(widen(other.detach()), dim=-1)
-    sames = F.normalize(widen(same.detach()), dim=-1)
+    if stop_gradient:
+        other, same = other.detach(), same.detach()
+    others, sames = (F.normalize(widen(targets), dim=-1) for targets in (other, same))
     negatives = product(q, sames.T).fill_diagonal_(float("-inf"))
     logits = torch.cat([negatives, product(q, others.T)], dim=1) / temperature
     return 2 * temperature * logits.logsumexp(dim=1).mean()
