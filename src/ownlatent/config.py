@@ -20,7 +20,8 @@ class Pretrain:
     """
 
     data: Positional[str]
-    """Folder of images, array file, or Parquet file of images; or a table of rows."""
+    """Folder of images, array file, or Parquet file of images; or a table of rows; or a folder of
+    .wav files, or an .npz file of sounds."""
     out: Annotated[Path, "run folder"] = Path("runs/pretrain")
     """Folder of the run; it must be new."""
     method: str = "byol"
@@ -31,9 +32,10 @@ class Pretrain:
     """Options of the method as name=value; ownlatent methods METHOD lists them."""
     backbone: str | None = None
     """A timm model name, small-resnet, small-vit, or a wide ResNet as the papers' (resnet50x2); of
-    rows mlp. [resnet18; mlp]"""
+    rows mlp. [resnet18; rows: mlp; sounds: small-resnet]"""
     size: int | None = None
-    """Side of the views in pixels. [images up to 64 pixels: their own; else 224]"""
+    """Side of the views in pixels; of sounds, mel bands and frames. [images up to 64 pixels: their
+    own; else 224; sounds: 64]"""
     views: str | None = None
     """Views by name. [the preset's; up to 64 pixels their cifar- form]"""
     crops: int | None = None

@@ -29,6 +29,9 @@ class Encoder(nn.Module):
 
     Vectors: called with an array of rows ``[B, C]``, a ``DataFrame``, or a file of them.
 
+    Sounds: called with clips ``[B, T]`` at the stored rate (int16, or float in [-1, 1)), a sequence
+    of arrays ``[T]``, a folder of ``.wav`` files, or log-mels ``[B, 1, F, T]``.
+
     Args:
         net: from what preprocessing gives to ``[B, D]``: a backbone, or a :class:`Middle` of one.
         name: the backbone's name, for :func:`ownlatent.networks.backbone`.

@@ -82,3 +82,8 @@ def uniform(ids: Tensor, *, seed: Tensor | int, epoch: Tensor, stream: int, coun
     """``count`` floats in ``[0, 1)`` for each id: float32 ``[B, count]``, 24 random bits each."""
     drawn = words(ids, seed=seed, epoch=epoch, stream=stream, count=count)
     return (drawn >> 8).to(torch.float32) * 2.0**-24
+
+
+def box_muller(u: Tensor, v: Tensor) -> Tensor:
+    """Normal numbers from two uniforms in ``[0, 1)`` (Box and Muller, 1958)."""
+    return (-2 * torch.log1p(-u)).sqrt() * torch.cos(2 * torch.pi * v)

@@ -52,7 +52,7 @@ class FolderSource(Source):
 
     def __init__(self, root: Path, files: list[str], *, labelled: bool) -> None:
         self._root = root
-        labels, classes = _class_folders(root, files) if labelled else (None, None)
+        labels, classes = class_folders(root, files) if labelled else (None, None)
         super().__init__(str(root), files, labels, classes)
 
     def stamp(self) -> str:
@@ -65,7 +65,12 @@ class FolderSource(Source):
         return probe(self._root / self.names[index])
 
 
-def _class_folders(root: Path, files: list[str]) -> tuple[Tensor, list[str]]:
+def class_folders(root: Path, files: list[str]) -> tuple[Tensor, list[str]]:
+    """Labels int64 ``[N]`` and class names from the first part of each path.
+
+    Raises:
+        UsageError: a file lies in no folder.
+    """
     for file in files:
         if "/" not in file:
             raise UsageError(

@@ -67,7 +67,8 @@ def pretrain(data: Data | Samples, *, out: str | Path, **options: Any) -> Run:
     Args:
         data: a folder of images, a ``.npy``, ``.npz`` or Parquet file, an array of uint8 or uint16
             images, or canvases decoded before; or a table of rows: see
-            :func:`ownlatent.data.table.open_table`.
+            :func:`ownlatent.data.table.open_table`; or sounds: see
+            :func:`ownlatent.data.clips.open_clips`.
         out: the run's folder; it must be new.
         **options: the fields of :class:`ownlatent.config.Pretrain`, and the method's own (the
             keyword arguments of its class).

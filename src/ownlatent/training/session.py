@@ -73,7 +73,7 @@ def samples_for(config: Pretrain, data: Any = None) -> Samples:
     given = config.data if data is None else data
     kind = kind_of(given)
     if kind.name != "images":
-        return kind.open(given, size=0, labelled=config.labelled, label=config.label)
+        return kind.open(given, size=config.size or 0, labelled=config.labelled, label=config.label)
     if isinstance(given, Canvases):
         return given
     source = open_source(given, labelled=config.labelled)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ownlatent.data.columns import Columns, Encode
 from ownlatent.errors import UsageError
-from ownlatent.philox import uniform, words
+from ownlatent.philox import box_muller, uniform, words
 
 _SWAPPED = 1 << 12  # this stream's draws are apart from those of uniforms
 
@@ -105,12 +105,7 @@ class RowViews(nn.Module):
         if recipe.scale:
             x = x * (1 + recipe.scale * (2 * scaled - 1))[:, self.owners]
         if recipe.noise:
-            x = x + recipe.noise * _normal(*drawn[:, 3 * count :].chunk(2, 1))
+            x = x + recipe.noise * box_muller(*drawn[:, 3 * count :].chunk(2, 1))
         if recipe.mask:
             x = x.masked_fill((masked < recipe.mask)[:, self.owners], 0.0)
         return x
-
-
-def _normal(u: Tensor, v: Tensor) -> Tensor:
-    """Normal numbers from two uniforms (Box and Muller, 1958)."""
-    return (-2 * torch.log1p(-u)).sqrt() * torch.cos(2 * torch.pi * v)
