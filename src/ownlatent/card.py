@@ -38,6 +38,11 @@ _WORDS = {
         "encoder([image])  # PIL images, or uint8 [B, C, H, W]",
         "image-feature-extraction",
     ),
+    "audio": _Words(
+        "clips",
+        "a sound",
+        "encoder(clips)  # samples [B, T] at the encoder's rate, or log-mels [B, 1, F, T]",
+    ),
     "vectors": _Words(
         "rows", "a row of a table", "encoder(table)  # a DataFrame, a file, or an array [B, C]"
     ),

@@ -19,7 +19,8 @@ from ownlatent.data.columns import Encode
 from ownlatent.data.table import Table, is_table, open_table
 from ownlatent.encoder import EncoderFolder
 from ownlatent.errors import UsageError
-from ownlatent.views.rows import RowRecipe, RowViews, _normal
+from ownlatent.philox import box_muller
+from ownlatent.views.rows import RowRecipe, RowViews
 
 CSV = "size,colour,weight,label\n1.5,red,10,b\n2.5,blue,,a\n-1,red,30,b\n,green,20,a\n"
 SMALL = {
@@ -164,7 +165,7 @@ def test_a_category_is_masked_whole(csv: Path) -> None:
 
 def test_normal_numbers_have_the_normal_moments() -> None:
     u, v = torch.rand(2, 200_000, generator=torch.Generator().manual_seed(0))
-    drawn = _normal(u, v)
+    drawn = box_muller(u, v)
     assert drawn.mean() == pytest.approx(0, abs=0.01)
     assert drawn.std() == pytest.approx(1, abs=0.01)
     assert drawn.pow(4).mean() == pytest.approx(3, abs=0.1)
