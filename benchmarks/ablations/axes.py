@@ -5,7 +5,7 @@ same options are one cell, trained once.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ownlatent.methods import preset
@@ -36,8 +36,8 @@ class Axis:
     seeds: int = 1
     relative: bool = False
     """Its figure shows what each label loses against its own first row."""
-    logarithmic: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)
+    points: bool = False
+    """Its places are no sequence: points are not joined."""
 
 
 BOTH = ("byol", "simclr")
@@ -207,7 +207,7 @@ AXES = (
     ),
     Axis(
         "parts", "Predictor, target network, stop-gradient, negatives",
-        "BYOL, table 5b and appendix F", _parts(), seeds=3,
+        "BYOL, table 5b and appendix F", _parts(), seeds=3, points=True,
     ),
     Axis("tau", "The target's decay", "BYOL, table 5a", _tau()),
     Axis(
@@ -216,7 +216,7 @@ AXES = (
     ),
     Axis(
         "norm", "Without batch statistics",
-        "BYOL works even without batch statistics, abstract and section 3", _norms(),
+        "BYOL works even without batch statistics, abstract and section 3", _norms(), points=True,
     ),
     Axis("crops", "Local crops", "SwAV, figure 3 (2 x 160 + 4 x 96)", _crops()),
     Axis("length", "SimSiam, trained for longer", "SimSiam, table 4 (100, 200, 400 epochs)",
