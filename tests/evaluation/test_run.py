@@ -12,8 +12,8 @@ import ownlatent as ol
 from ownlatent.data import decode_canvases, open_source
 from ownlatent.demo import TEST
 from ownlatent.encoder import Encoder, EncoderFolder
-from ownlatent.evaluation.baselines import RawPixels
 from ownlatent.evaluation.knn import knn
+from ownlatent.kinds.raw_pixels import RawPixels
 from ownlatent.networks import backbone
 from ownlatent.preprocessing import Preprocessing
 

@@ -9,6 +9,7 @@ from ownlatent.config import BOUNDS, Plan, Pretrain
 from ownlatent.data import Canvases, as_canvases
 from ownlatent.errors import UsageError
 from ownlatent.kinds.kind import Kind, Looks
+from ownlatent.kinds.raw_pixels import RawPixels
 from ownlatent.networks import backbone
 from ownlatent.preprocessing import Preprocessing, ToPixels
 from ownlatent.views import SMALL, Views, default_size, default_views
@@ -90,6 +91,4 @@ class Images(Kind):
         return backbone(name, preprocessing.channels, size, **options)
 
     def raw(self, preprocessing: Preprocessing) -> tuple[str, nn.Module]:
-        from ownlatent.evaluation.baselines import RawPixels  # which imports this room
-
         return "raw pixels", RawPixels(preprocessing.mean, preprocessing.std)
