@@ -20,7 +20,7 @@ class Pretrain:
     """
 
     data: Positional[str]
-    """Folder of images, array file, or Parquet file of images; or a table of rows."""
+    """Folder of images, array file, or Parquet file of images; or a table of rows; or sentences."""
     out: Annotated[Path, "run folder"] = Path("runs/pretrain")
     """Folder of the run; it must be new."""
     method: str = "byol"
@@ -30,7 +30,8 @@ class Pretrain:
     set: tuple[str, ...] = ()
     """Options of the method as name=value; ownlatent methods METHOD lists them."""
     backbone: str | None = None
-    """A timm model name, small-resnet or small-vit; of rows mlp. [resnet18; mlp]"""
+    """A timm model name, small-resnet or small-vit; of rows mlp; of text small-transformer or bag.
+    [resnet18; mlp; small-transformer]"""
     size: int | None = None
     """Side of the views in pixels. [images up to 64 pixels: their own; else 224]"""
     views: str | None = None

@@ -29,6 +29,8 @@ class Encoder(nn.Module):
 
     Vectors: called with an array of rows ``[B, C]``, a ``DataFrame``, or a file of them.
 
+    Text: called with a list of sentences, or with tokens int64 ``[B, L]``.
+
     Args:
         net: from what preprocessing gives to ``[B, D]``: a backbone, or a :class:`Middle` of one.
         name: the backbone's name, for :func:`ownlatent.networks.backbone`.
