@@ -118,7 +118,7 @@ def learn_tokens(texts: Sequence[str]) -> Tokens:
     return Tokens(
         tokenizer=blank.to_str(),
         weights=(0.0,) * OFFSET + tuple(float(f"{weight:.4f}") for weight in weights),
-        length=min(max(map(len, numbers)), LONGEST),
+        length=LONGEST,
     )
 
 
