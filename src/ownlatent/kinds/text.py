@@ -36,8 +36,10 @@ class Text(Kind):
     ) -> Sentences:
         if not isinstance(data, Sentences):
             return open_sentences(data, meaning=like, label=label, labelled=labelled)
+        if labelled and data.labels is None:
+            raise UsageError("The sentences given have no labels: open a file that has some.")
         if labelled:
-            check_labels("the sentences given", data.labels)
+            check_labels("the data", data.labels)
         if like is not None and data.meaning != like:
             raise UsageError(
                 "The sentences given have other tokens than the encoder: give their file or list, "
