@@ -43,6 +43,9 @@ _WORDS = {
         "a sound",
         "encoder(clips)  # samples [B, T] at the encoder's rate, or log-mels [B, 1, F, T]",
     ),
+    "text": _Words(
+        "sentences", "a sentence", 'encoder(["a sentence", "another"])', "sentence-similarity"
+    ),
     "vectors": _Words(
         "rows", "a row of a table", "encoder(table)  # a DataFrame, a file, or an array [B, C]"
     ),

@@ -21,7 +21,7 @@ class Pretrain:
 
     data: Positional[str]
     """Folder of images, array file, or Parquet file of images; or a table of rows; or a folder of
-    .wav files, or an .npz file of sounds."""
+    .wav files, or an .npz file of sounds; or sentences."""
     out: Annotated[Path, "run folder"] = Path("runs/pretrain")
     """Folder of the run; it must be new."""
     method: str = "byol"
@@ -32,7 +32,8 @@ class Pretrain:
     """Options of the method as name=value; ownlatent methods METHOD lists them."""
     backbone: str | None = None
     """A timm model name, small-resnet, small-vit, or a wide ResNet as the papers' (resnet50x2); of
-    rows mlp. [resnet18; rows: mlp; sounds: small-resnet]"""
+    rows mlp; of text small-transformer or bag. [resnet18; rows: mlp; sounds: small-resnet; text:
+    small-transformer]"""
     size: int | None = None
     """Side of the views in pixels; of sounds, mel bands and frames. [images up to 64 pixels: their
     own; else 224; sounds: 64]"""

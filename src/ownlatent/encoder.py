@@ -32,6 +32,8 @@ class Encoder(nn.Module):
     Sounds: called with clips ``[B, T]`` at the stored rate (int16, or float in [-1, 1)), a sequence
     of arrays ``[T]``, a folder of ``.wav`` files, or log-mels ``[B, 1, F, T]``.
 
+    Text: called with a list of sentences, or with tokens int64 ``[B, L]``.
+
     Args:
         net: from what preprocessing gives to ``[B, D]``: a backbone, or a :class:`Middle` of one.
         name: the backbone's name, for :func:`ownlatent.networks.backbone`.

@@ -92,12 +92,12 @@ def open_table(
             )
         values, labels, classes = array, None, None
         if answers is not None:
-            labels, classes = _labels(pa.chunked_array([pa.array(answers)]))
+            labels, classes = as_labels(pa.chunked_array([pa.array(answers)]))
     else:
         if read.num_rows == 0:
             raise UsageError(f"{name} holds no row: give it some.")
-        column = _label_column(read, label, name)
-        labels, classes = (None, None) if column is None else _labels(read[column])
+        column = label_column(read, label, name)
+        labels, classes = (None, None) if column is None else as_labels(read[column])
         features = read if column is None else read.drop_columns([column])
         known = columns or columns_of(features, name)
         values = known.values(features, name)
@@ -212,7 +212,8 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _label_column(table: pa.Table, label: str | None, name: str) -> str | None:
+def label_column(table: pa.Table, label: str | None, name: str) -> str | None:
+    """The column that holds the labels; see :func:`open_table`."""
     names: list[str] = table.column_names
     if label is None:
         return next((each for each in LABEL_NAMES if each in names), None)
@@ -223,7 +224,7 @@ def _label_column(table: pa.Table, label: str | None, name: str) -> str | None:
     raise UsageError(f"{name} has no column {label!r}; it has {', '.join(names)}.")
 
 
-def _labels(column: pa.ChunkedArray) -> tuple[Tensor, list[str]]:
+def as_labels(column: pa.ChunkedArray) -> tuple[Tensor, list[str]]:
     """Numbers by the sorted order of the values; -1 where there is none."""
     values = column.to_pylist()
     known = sorted({v for v in values if v is not None}, key=lambda v: (str(type(v)), v))

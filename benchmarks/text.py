@@ -1,0 +1,106 @@
+"""Sentences: WordNet's glosses, pretrained without labels and probed for their synset's class.
+
+    python benchmarks/text.py DICT                 # the table, into docs/results.md
+    python benchmarks/text.py DICT --only bag      # the cells of one backbone
+
+DICT is the folder that holds WordNet's data.noun and data.verb: see wordnet.py beside this. Cells
+that have ended are passed over and stopped ones go on.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import wordnet
+from kept import keep
+from methods import write
+
+import ownlatent as ol
+
+COMMON: dict[str, Any] = {
+    "optimizer": "adamw", "weight_decay": 0.05, "batch_size": 128, "log_every": 100,
+}  # fmt: skip
+BACKBONES: dict[str, dict[str, Any]] = {
+    "bag": {"backbone": "bag", "steps": 1200, "base_lr": 8e-3},
+    "small-transformer": {"backbone": "small-transformer", "steps": 200, "base_lr": 4e-3},
+}
+METHODS: dict[str, dict[str, Any]] = {"byol": {"tau": 0.97}, "simclr": {}}
+RECIPES = ("text-dropout", "text-mask", "text-crop")
+"""With one seed each; "text" has all seeds."""
+KNN = "kNN (k=20, T=0.07)"
+
+
+def cells() -> list[dict[str, Any]]:
+    """Backbone, method, views and seed of each run."""
+    full = [(m, "text", seed) for m in METHODS for seed in range(3)]
+    full += [(m, views, 0) for views in RECIPES for m in METHODS]
+    brief = [(m, "text", 0) for m in METHODS]
+    found = [("bag", *each) for each in full] + [("small-transformer", *each) for each in brief]
+    return [dict(zip(("backbone", "method", "views", "seed"), each, strict=True)) for each in found]
+
+
+def name(cell: dict[str, Any]) -> str:
+    return "-".join(str(value) for value in cell.values())
+
+
+def fill(cell: dict[str, Any], folder: Path, data: tuple[Path, Path, Path]) -> None:
+    """Train and measure what is not yet there; seed 0 with the baselines."""
+    sentences, train, test = data
+    run = folder / name(cell)
+    options = COMMON | BACKBONES[cell["backbone"]] | METHODS[cell["method"]]
+    keep(run, sentences, method=cell["method"], views=cell["views"], seed=cell["seed"], **options)
+    if not (run / "evaluation.json").is_file():
+        first = cell["method"] == "byol" and cell["views"] == "text"
+        ol.evaluate(run, train, test=test, seed=cell["seed"], baselines=first)
+
+
+def lines(folder: Path) -> list[str]:
+    """The table, of the cells that are there."""
+    rows: dict[tuple[str, ...], dict[str, list[float]]] = {}
+    for cell in cells():
+        path = folder / name(cell) / "evaluation.json"
+        for row in json.loads(path.read_text())["results"] if path.is_file() else []:
+            key: tuple[str, ...] = (cell["backbone"], cell["method"], cell["views"])
+            if row["features"] == "random initialisation":
+                key = (cell["backbone"], row["features"], "")
+            elif row["features"] == "bag of tokens":
+                key = ("none", "bag of tokens (tf-idf)", "")
+            found = rows.setdefault(key, {}).setdefault(row["protocol"], [])
+            if key[0] != "none" or not found:  # it has no seed
+                found.append(100 * row["accuracy"])
+    table = [
+        "| backbone | features | views | seeds | linear probe, % | kNN (k=20), % |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (backbone, features, views), found in rows.items():
+        count = str(len(found["linear probe"])) if backbone != "none" else "-"
+        cells_ = (backbone, features, views, count, _spread(found["linear probe"]))
+        table.append(f"| {' | '.join(cells_)} | {_spread(found[KNN])} |")
+    return table
+
+
+def _spread(values: list[float]) -> str:
+    if len(values) == 1:
+        return f"{values[0]:.1f}"
+    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("dictionary", type=Path, metavar="DICT")
+    parser.add_argument("--only", choices=BACKBONES)
+    parser.add_argument("--folder", type=Path, default=Path("runs/benchmark-text"))
+    arguments = parser.parse_args()
+    data = wordnet.write(arguments.dictionary, arguments.folder / "data")
+    for cell in cells():
+        if arguments.only in (None, cell["backbone"]):
+            fill(cell, arguments.folder, data)
+    table = lines(arguments.folder)
+    print("\n".join(table))
+    write(Path(__file__).parent.parent / "docs" / "results.md", "text", table)
+
+
+if __name__ == "__main__":
+    main()
