@@ -16,8 +16,8 @@ from ownlatent.data.sentences import Sentences, open_sentences
 from ownlatent.data.tokens import Tokens
 from ownlatent.errors import UsageError
 from ownlatent.kinds.kind import Kind, Looks
-from ownlatent.networks.standardised import without_batch_statistics
-from ownlatent.networks.tokens import TOKEN_NETS, TokenBag
+from ownlatent.networks.renorm import replace_batch_norm
+from ownlatent.networks.tokens import TOKEN_NETS
 from ownlatent.views.tokens import TOKEN_RECIPES, TokenViews
 
 _BOUNDS = {"length": (1, 2**12)}
@@ -82,8 +82,7 @@ class Text(Kind):
             hint = f"did you mean {near[0]}?" if near else f"choose {' or '.join(TOKEN_NETS)}."
             raise UsageError(f"No backbone for sentences is called {name!r}; {hint}")
         net = TOKEN_NETS[name](preprocessing.vocabulary)
-        if options.get("norm", "batch") == "group" and isinstance(net, TokenBag):
-            without_batch_statistics(net)  # the transformer has none
+        replace_batch_norm(net, options.get("norm", "batch"))  # the transformer has none
         thousand = sum(p.numel() for p in net.parameters()) / 1e3
         return net, (
             f"{name}: {thousand:,.0f} thousand parameters, {net.num_features} features, "
