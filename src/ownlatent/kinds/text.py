@@ -17,7 +17,7 @@ from ownlatent.data.tokens import Tokens
 from ownlatent.errors import UsageError
 from ownlatent.kinds.kind import Kind, Looks
 from ownlatent.networks.renorm import replace_batch_norm
-from ownlatent.networks.tokens import TOKEN_NETS
+from ownlatent.networks.tokens import TOKEN_NETS, TokenBag
 from ownlatent.views.tokens import TOKEN_RECIPES, TokenViews
 
 _BOUNDS = {"length": (1, 2**12)}
@@ -82,7 +82,8 @@ class Text(Kind):
             hint = f"did you mean {near[0]}?" if near else f"choose {' or '.join(TOKEN_NETS)}."
             raise UsageError(f"No backbone for sentences is called {name!r}; {hint}")
         net = TOKEN_NETS[name](preprocessing.vocabulary)
-        replace_batch_norm(net, options.get("norm", "batch"))  # the transformer has none
+        if isinstance(net, TokenBag):  # the transformer has no batch norm
+            replace_batch_norm(net, options.get("norm", "batch"))
         thousand = sum(p.numel() for p in net.parameters()) / 1e3
         return net, (
             f"{name}: {thousand:,.0f} thousand parameters, {net.num_features} features, "
