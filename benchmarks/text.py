@@ -23,7 +23,7 @@ COMMON: dict[str, Any] = {
     "optimizer": "adamw", "weight_decay": 0.05, "batch_size": 128, "log_every": 100,
 }  # fmt: skip
 BACKBONES: dict[str, dict[str, Any]] = {
-    "bag": {"backbone": "bag", "steps": 1200, "base_lr": 8e-3},
+    "bag": {"backbone": "bag", "steps": 600, "base_lr": 4e-3},
     "small-transformer": {"backbone": "small-transformer", "steps": 200, "base_lr": 4e-3},
 }
 METHODS: dict[str, dict[str, Any]] = {"byol": {"tau": 0.97}, "simclr": {}}
