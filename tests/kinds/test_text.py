@@ -123,6 +123,21 @@ def test_the_encoder_takes_sentences_and_tokens(made: Path) -> None:
     assert float((features[0] - features[1]).detach().abs().max()) > 1e-3
 
 
+def test_attention_is_of_images(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["attention", str(made / "run"), str(made / "a.jsonl")])
+    assert ended.value.code == 2 and "no encoder of images: give one" in capsys.readouterr().err
+
+
+def test_short_sentences_resume(tmp_path: Path) -> None:
+    """The size of views is that of the encoder's tokens, not of these few."""
+    data = tmp_path / "a.txt"
+    data.write_text("".join(f"{word}\n" for word in "abcdefghij"))
+    ol.pretrain(data, out=tmp_path / "run", **SMALL, backbone="bag")
+    with pytest.raises(ol.UsageError, match="has finished: 3 steps of 3"):
+        ol.resume(tmp_path / "run")
+
+
 def test_what_an_encoder_stores_comes_back(made: Path) -> None:
     stored = json.loads((made / "run" / "encoder" / "config.json").read_text())["preprocessing"]
     learned = open_sentences(made / "a.jsonl").meaning

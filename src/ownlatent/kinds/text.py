@@ -50,7 +50,7 @@ class Text(Kind):
     def looks(self, config: Pretrain, samples: Sentences, family: str) -> Looks:
         if config.crops or config.reference or config.size:
             raise UsageError("Sentences have no pixels: leave --size, --crops and --reference out.")
-        return Looks(samples.tokens.shape[1], config.views or next(iter(TOKEN_RECIPES)), (), ())
+        return Looks(samples.meaning.length, config.views or next(iter(TOKEN_RECIPES)), (), ())
 
     def views(self, config: Pretrain, plan: Plan, samples: Sentences) -> nn.Module:
         return TokenViews(plan.views)

@@ -77,7 +77,7 @@ class TokenBag(nn.Module):
     """
 
     def __init__(
-        self, vocabulary: int, width: int = 128, features: int = 256, dropout: float = 0.1
+        self, vocabulary: int, width: int = 256, features: int = 512, dropout: float = 0.1
     ) -> None:
         super().__init__()
         self.embedding = _embedding(vocabulary, width)

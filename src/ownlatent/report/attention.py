@@ -69,7 +69,10 @@ def draw_attention(
     if not 0 < keep <= 1:
         raise UsageError(f"keep must lie above 0 and up to 1; got {keep}.")
     folder = EncoderFolder.find(run)
-    trained = at_size(folder.load(network), size)
+    encoder = folder.load(network)
+    if encoder.preprocessing.kind != "images":
+        raise UsageError(f"{run} is no encoder of images: give one of a ViT.")
+    trained = at_size(encoder, size)
     untrained = at_size(folder.blank(seed, network).eval(), size)
     originals, rows = [], []
     for pixels in _read(data, images):
