@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from kept import keep
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ownlatent.data import as_canvases
 from ownlatent.demo import FITTED, TEST, TRAIN
@@ -213,7 +214,11 @@ def cell(root: Path, name: str, seed: int) -> Path:
             own.backbone = nn.Sequential(Phi(options["inputs"]), own.backbone)
         measured = {"network": probes(own, seed)}
         if name in (PRETRAINED, "byol-vgg"):
-            measured["random"] = probes(encoders.blank(seed), seed)
+            blank = encoders.blank(seed)
+            measured["random"] = probes(blank, seed)
+            pixels = as_canvases(TRAIN, view_size=32, labelled=True).pixels[:2000]
+            settled(blank.backbone, blank.preprocess(pixels))
+            measured["settled"] = probes(blank, seed)
         path.write_text(json.dumps(measured) + "\n")
     return folder
 
@@ -227,6 +232,12 @@ def probes(encoder: nn.Module, seed: int) -> dict[str, float]:
         "linear": 100 * linear_probe(*features, seed=seed).accuracy,
         "knn": 100 * knn(*features).accuracy,
     }
+
+
+UNTRAINED = {
+    "random": "the same network, untrained",
+    "settled": "the same, batch norm's statistics from 2,000 images",
+}
 
 
 def image_table(root: Path) -> list[str]:
@@ -250,11 +261,10 @@ def image_table(root: Path) -> list[str]:
             f"| {' | '.join(shares([each['checks'] for each in judged]))} "
             f"| {mean(log[0] for log in losses)} → {mean(log[-1] for log in losses)} |"
         )
-        if "random" in measured[0]:
-            lines.append(
-                f"| the same network, untrained | {len(found)} | {accuracies(measured, 'random')} "
-                "| | | | | | |"
-            )
+        for whose, words in UNTRAINED.items():
+            if whose in measured[0]:
+                cells = accuracies(measured, whose)
+                lines.append(f"| {words} | {len(found)} | {cells} | | | | | | |")
     return lines
 
 
@@ -316,7 +326,7 @@ def train_vectors(
         optimizer.step()
         schedule.step()
         method.after_step(step, steps)
-        losses.append(float(loss))
+        losses.append(loss.item())
     now = look()
     last = statistics.mean(losses[-20:])
     word, _ = judge(before, now, last, None)
@@ -388,10 +398,11 @@ VECTOR_ROWS = {
 def settled(net: nn.Module, x: Tensor) -> nn.Module:
     """Batch norm's running statistics from the data, so that an untrained network has some."""
     for layer in net.modules():
-        if isinstance(layer, nn.BatchNorm1d):
+        if isinstance(layer, _BatchNorm):
             layer.reset_running_stats()
             layer.momentum = None
-    net.train()(x)
+    with torch.no_grad():
+        net.train()(x)
     return net
 
 
