@@ -61,7 +61,10 @@ class Table:
         """One line: how many, and of what."""
         categories = sum(bool(each) for each in self.columns.categories)
         numbers = len(self.columns.names) - categories
-        return f"{len(self):,} rows of {numbers} numbers and {categories} categories"
+        some = [f"{numbers} number{'s' * (numbers != 1)}"] if numbers else []
+        if categories:
+            some.append(f"{categories} {'category' if categories == 1 else 'categories'}")
+        return f"{len(self):,} rows of {' and '.join(some)}"
 
 
 def open_table(

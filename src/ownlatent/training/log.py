@@ -14,7 +14,7 @@ from ownlatent.training.verdict import HEALTHY
 
 _SHOWN = {
     "loss": "loss {:.3f}",
-    "images_per_second": "{:.0f} images/s",
+    "images_per_second": "{:.0f} samples/s",
     "data_wait": "data wait {:.0%}",
     "feature_std": "std {:.3f}",
     "effective_rank": "rank {:.0f}",
