@@ -130,7 +130,7 @@ def few_rows(labels, seed: int):
 
 def lines(out: Path, seeds: int) -> list[str]:
     names = ["raw features", "PCA", "random encoder", *METHODS]
-    made = [f"| table | what | {' | '.join(names)} |", "|" + "---|" * (len(names) + 2)]
+    made = [f"| table | splits | what | {' | '.join(names)} |", "|" + "---|" * (len(names) + 3)]
     for name in TABLES:
         found: dict[tuple[str, str], list[float]] = defaultdict(list)
         for seed in range(seeds):
@@ -141,7 +141,8 @@ def lines(out: Path, seeds: int) -> list[str]:
         titles = {"linear": "linear probe", "few": f"linear, {FEW} labels a class", "knn": "kNN"}
         for what, title in titles.items():
             row = [_spread(found[what, features]) for features in names]
-            made.append(f"| {name} | {title} | {' | '.join(row)} |")
+            count = len(found[what, names[0]])
+            made.append(f"| {name} | {count} | {title} | {' | '.join(row)} |")
     return made
 
 
@@ -170,7 +171,7 @@ def main() -> None:
             job.result()
     made = lines(arguments.folder, arguments.seeds)
     print("\n".join(made))
-    if arguments.seeds == 5 and arguments.only == list(TABLES):
+    if arguments.only == list(TABLES):
         write(Path(__file__).parent.parent / "docs" / "results.md", "vectors", made)
 
 
