@@ -1,6 +1,5 @@
 """Clips: sounds as log-mel spectrograms in memory."""
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -10,7 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ownlatent.data.fingerprint import DIGEST_BYTES, data_fingerprint, sample_id
+from ownlatent.data.fingerprint import (
+    DIGEST_BYTES,
+    content_digest,
+    data_fingerprint,
+    sample_ids,
+)
 from ownlatent.data.logmel import LogMel, ToLogMel, settings
 from ownlatent.data.sound import fit, resample
 from ownlatent.data.sounds import Sounds, open_sounds
@@ -107,7 +111,7 @@ def open_clips(
         raise UsageError(f"Every clip in {sounds.name} is silent: give sounds.")
     kept = torch.tensor(rows)
     names = [sounds.names[row] for row in rows]
-    ids = torch.tensor([sample_id(each) for each in names], dtype=torch.int64)
+    ids = sample_ids(names)
     if like is None:
         std, mean = torch.std_mean(values.double(), correction=0)
         made = LogMel(**vars(made) | {"mean": float(mean), "std": float(std)})
@@ -130,7 +134,7 @@ def _spectrograms(
     """Values, rows and digests of what is readable, and names of and reasons for the rest."""
     transform = ToLogMel(made)
     rows: list[int] = []
-    digests: list[NDArray[np.uint8]] = []
+    digests: list[bytes] = []
     skipped: list[tuple[str, str]] = []
     waiting: list[Tensor] = []
     parts: list[Tensor] = []
@@ -142,8 +146,7 @@ def _spectrograms(
             skipped.append((name, " ".join(str(error).split())))
             continue
         rows.append(row)
-        digest = hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
-        digests.append(np.frombuffer(digest, np.uint8))
+        digests.append(content_digest(content))
         waiting.append(clip)
         if len(waiting) == _CHUNK:
             parts.append(transform(torch.stack(waiting)))
@@ -151,7 +154,8 @@ def _spectrograms(
     if waiting:
         parts.append(transform(torch.stack(waiting)))
     values = torch.cat(parts) if parts else torch.zeros(1, 1, made.bands, made.frames)
-    return values, rows, np.stack(digests) if digests else np.zeros((0, 16), np.uint8), skipped
+    joined = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
+    return values, rows, joined, skipped
 
 
 def as_clip(clip: NDArray[np.float32], rate: int, made: LogMel) -> Tensor:

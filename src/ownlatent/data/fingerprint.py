@@ -1,9 +1,12 @@
 """Names, contents and whole data sets as hashes, so that identity never depends on an index."""
 
 import hashlib
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ownlatent.data.pixels import Pixels
 
@@ -24,6 +27,17 @@ def content_digest(content: bytes | Pixels) -> bytes:
     """16 bytes of BLAKE2b over an encoded image, or over pixels in ``[C, H, W]`` order."""
     data = content if isinstance(content, bytes) else np.ascontiguousarray(content).data
     return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
+
+
+def sample_ids(names: Sequence[str]) -> Tensor:
+    """The identities of samples, int64 ``[N]``; see `sample_id`."""
+    return torch.tensor([sample_id(each) for each in names], dtype=torch.int64)
+
+
+def content_digests(contents: Iterable[bytes | Pixels]) -> NDArray[np.uint8]:
+    """The digests of samples, uint8 ``[N, 16]``; see `content_digest`."""
+    joined = b"".join(content_digest(each) for each in contents)
+    return np.frombuffer(joined, np.uint8).reshape(-1, DIGEST_BYTES)
 
 
 def data_fingerprint(ids: NDArray[np.int64], digests: NDArray[np.uint8]) -> str:

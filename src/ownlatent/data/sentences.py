@@ -1,6 +1,5 @@
 """A data set of sentences, in memory as tokens."""
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ownlatent.data.fingerprint import DIGEST_BYTES, data_fingerprint, sample_id
+from ownlatent.data.fingerprint import content_digests, data_fingerprint, sample_ids
 from ownlatent.data.opening import check_labels
 from ownlatent.data.table import LABEL_NAMES, as_labels
 from ownlatent.data.texts import read_texts
@@ -99,8 +98,8 @@ def open_sentences(
     sentences = [texts[place] for place in kept]
     known = learn_tokens(sentences) if meaning is None else meaning
     names = [f"row:{place}" for place in kept]
-    ids = torch.tensor([sample_id(each) for each in names], dtype=torch.int64)
-    digests = np.stack([_digest(text) for text in sentences])
+    ids = sample_ids(names)
+    digests = content_digests(text.encode("utf-8", "surrogatepass") for text in sentences)
     there = set(kept)
     return Sentences(
         tokens=known.encode(sentences),
@@ -113,10 +112,3 @@ def open_sentences(
         fingerprint=data_fingerprint(ids.numpy(), digests),
         skipped=[(f"row:{at}", "it is empty") for at in range(len(texts)) if at not in there],
     )
-
-
-def _digest(text: str) -> NDArray[np.uint8]:
-    digest = hashlib.blake2b(
-        text.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES
-    ).digest()
-    return np.frombuffer(digest, np.uint8)

@@ -5,11 +5,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor
 
 from ownlatent.data.decode import decode, probe
-from ownlatent.data.fingerprint import content_digest, sample_id
+from ownlatent.data.fingerprint import content_digest, sample_ids
 from ownlatent.data.pixels import Header, Pixels
 
 
@@ -42,7 +41,7 @@ class Source(ABC):
     ) -> None:
         self.name = name
         self.names = names
-        self.ids = torch.tensor([sample_id(each) for each in names], dtype=torch.int64)
+        self.ids = sample_ids(names)
         self.labels = labels
         self.classes = classes
 

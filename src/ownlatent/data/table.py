@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ownlatent.data.columns import Columns, columns_of, plain_columns
-from ownlatent.data.fingerprint import DIGEST_BYTES, data_fingerprint, sample_id
+from ownlatent.data.fingerprint import content_digests, data_fingerprint, sample_ids
 from ownlatent.errors import UsageError
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -113,8 +112,8 @@ def open_table(
         )
     values = np.ascontiguousarray(values, np.float32)
     names = [f"row:{row}" for row in range(len(values))]
-    ids = torch.tensor([sample_id(each) for each in names], dtype=torch.int64)
-    digests = np.stack([_digest(row) for row in values])
+    ids = sample_ids(names)
+    digests = content_digests(row.tobytes() for row in values)
     return Table(
         values=torch.from_numpy(values),
         columns=known,
@@ -233,8 +232,3 @@ def as_labels(column: pa.ChunkedArray) -> tuple[Tensor, list[str]]:
     known = sorted({v for v in values if v is not None}, key=lambda v: (str(type(v)), v))
     places = {value: place for place, value in enumerate(known)}
     return torch.tensor([places.get(v, -1) for v in values]), [str(v).strip() for v in known]
-
-
-def _digest(row: NDArray[np.float32]) -> NDArray[np.uint8]:
-    digest = hashlib.blake2b(row.tobytes(), digest_size=DIGEST_BYTES).digest()
-    return np.frombuffer(digest, np.uint8)
