@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from kept import keep
+from tables import DOCS, write
 
 import ownlatent as ol
 from ownlatent.data.clips import open_clips
@@ -129,12 +130,6 @@ def views_table(folder: Path, speaker: str) -> list[str]:
     return lines
 
 
-def write(document: Path, lines: list[str]) -> None:
-    begin, end = "<!-- audio: begin -->\n", "<!-- audio: end -->"
-    before, _, rest = document.read_text().partition(begin)
-    document.write_text(before + begin + "\n".join(lines) + "\n" + end + rest.partition(end)[2])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
@@ -154,7 +149,7 @@ def main() -> None:
     lines += views_table(arguments.folder, speakers[0])
     print("\n".join(lines))
     if speakers == SPEAKERS:
-        write(Path(__file__).parent.parent / "docs" / "results.md", lines)
+        write(DOCS / "results.md", "audio", lines)
 
 
 if __name__ == "__main__":

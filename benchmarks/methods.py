@@ -23,6 +23,7 @@ sys.path.append(str(Path(__file__).parents[1] / "examples"))
 
 from example_packages import register
 from kept import keep
+from tables import DOCS, spread, write
 
 from ownlatent.demo import FITTED, TEST, TRAIN
 
@@ -175,20 +176,14 @@ def accuracy_table(folder: Path, methods: list[str], passes: float) -> list[str]
         }
         seconds = [ol.Run(folder).log[-1]["seconds"] for folder in mine[: len(found)]]
         lines.append(
-            f"| {method} | {len(found)} | {_spread(linear)} | {gain:+.1f} ± {half:.1f} "
-            f"| {_spread(knn)} | {', '.join(sorted(verdicts))} | {statistics.mean(seconds):.0f} |"
+            f"| {method} | {len(found)} | {spread(linear)} | {gain:+.1f} ± {half:.1f} "
+            f"| {spread(knn)} | {', '.join(sorted(verdicts))} | {statistics.mean(seconds):.0f} |"
         )
     lines += [
-        f"| random initialisation, {network} | {len(random)} | {_spread(random)} | | | | |"
+        f"| random initialisation, {network} | {len(random)} | {spread(random)} | | | | |"
         for network, random in untrained.items()
     ]
     return lines
-
-
-def _spread(values: list[float]) -> str:
-    if len(values) < 2:
-        return f"{values[0]:.1f}" if values else "-"
-    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
 
 
 def switch_table(folder: Path, methods: list[str]) -> list[str]:
@@ -217,15 +212,6 @@ def switch_table(folder: Path, methods: list[str]) -> list[str]:
     return lines
 
 
-def write(document: Path, mark: str, lines: list[str]) -> None:
-    """Replace what stands between the marks of a document."""
-    begin, end = f"<!-- {mark}: begin -->\n", f"<!-- {mark}: end -->"
-    text = document.read_text()
-    before, _, rest = text.partition(begin)
-    _, _, after = rest.partition(end)
-    document.write_text(before + begin + "\n".join(lines) + "\n" + end + after)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=["accuracy", "collapse"])
@@ -241,7 +227,7 @@ def main() -> None:
         cell(Path(job["folder"]), job["method"], job["options"], job["measure"])
         return
     register()
-    document = Path(__file__).parent.parent / "docs" / "results.md"
+    document = DOCS / "results.md"
     cells = []
     if arguments.only != "collapse":
         cells += accuracy_cells(arguments.folder, arguments.methods, arguments.passes)

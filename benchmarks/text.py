@@ -9,13 +9,12 @@ that have ended are passed over and stopped ones go on.
 
 import argparse
 import json
-import statistics
 from pathlib import Path
 from typing import Any
 
 import wordnet
 from kept import keep
-from methods import write
+from tables import DOCS, spread, write
 
 import ownlatent as ol
 from ownlatent.data.sentences import open_sentences
@@ -106,15 +105,9 @@ def lines(folder: Path) -> list[str]:
         "|---|---|---|---|---|---|",
     ]
     for key, found in sorted(rows.items(), key=lambda item: list(ORDER).index(item[0][0])):
-        values = (*key, str(len(found[LINEAR])), _spread(found[LINEAR]), _spread(found[KNN]))
+        values = (*key, str(len(found[LINEAR])), spread(found[LINEAR]), spread(found[KNN]))
         table.append(f"| {' | '.join(values)} |")
     return table
-
-
-def _spread(values: list[float]) -> str:
-    if len(values) == 1:
-        return f"{values[0]:.1f}"
-    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
 
 
 def main() -> None:
@@ -132,7 +125,7 @@ def main() -> None:
             fill_baseline(cell, arguments.folder, data)
     table = lines(arguments.folder)
     print("\n".join(table))
-    write(Path(__file__).parent.parent / "docs" / "results.md", "text", table)
+    write(DOCS / "results.md", "text", table)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 import torch.nn.functional as F
 from kept import keep
+from tables import DOCS, spread, write
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -270,12 +271,9 @@ def image_table(root: Path) -> list[str]:
 
 def accuracies(measured: list[dict[str, Any]], whose: str) -> str:
     """Linear and kNN of each seed, as two cells."""
-    cells = []
-    for probe in ("linear", "knn"):
-        values = [each[whose][probe] for each in measured]
-        spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-        cells.append(f"{statistics.mean(values):.1f}{spread}")
-    return " | ".join(cells)
+    return " | ".join(
+        spread([each[whose][probe] for each in measured]) for probe in ("linear", "knn")
+    )
 
 
 def shares(histories: list[list[dict[str, Any]]]) -> list[str]:
@@ -409,15 +407,6 @@ def settled(net: nn.Module, x: Tensor) -> nn.Module:
 # --- the tables ---------------------------------------------------------------------------------
 
 
-def write(mark: str, lines: list[str]) -> None:
-    """Replace what stands between the marks of the document."""
-    document = Path(__file__).parent.parent / "docs" / "tutorial-byol.md"
-    begin, end = f"<!-- {mark}: begin -->\n", f"<!-- {mark}: end -->"
-    before, _, rest = document.read_text().partition(begin)
-    _, _, after = rest.partition(end)
-    document.write_text(before + begin + "\n".join(lines) + "\n" + end + after)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", nargs="+", choices=[*ROWS, "vectors"])
@@ -436,7 +425,7 @@ def main() -> None:
     for mark, lines in tables.items():
         print("\n".join(lines))
         if arguments.rows is None:
-            write(mark, lines)
+            write(DOCS / "tutorial-byol.md", mark, lines)
 
 
 if __name__ == "__main__":

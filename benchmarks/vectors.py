@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from kept import keep
-from methods import write
+from tables import DOCS, spread, write
 
 TABLES = {
     "adult": "adult-train",
@@ -140,16 +140,10 @@ def lines(out: Path, seeds: int) -> list[str]:
                     found[what, features].append(100 * value)
         titles = {"linear": "linear probe", "few": f"linear, {FEW} labels a class", "knn": "kNN"}
         for what, title in titles.items():
-            row = [_spread(found[what, features]) for features in names]
+            row = [spread(found[what, features]) for features in names]
             count = len(found[what, names[0]])
             made.append(f"| {name} | {count} | {title} | {' | '.join(row)} |")
     return made
-
-
-def _spread(values: list[float]) -> str:
-    if len(values) < 2:
-        return f"{values[0]:.1f}" if values else "-"
-    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
 
 
 def main() -> None:
@@ -172,7 +166,7 @@ def main() -> None:
     made = lines(arguments.folder, arguments.seeds)
     print("\n".join(made))
     if arguments.only == list(TABLES):
-        write(Path(__file__).parent.parent / "docs" / "results.md", "vectors", made)
+        write(DOCS / "results.md", "vectors", made)
 
 
 if __name__ == "__main__":

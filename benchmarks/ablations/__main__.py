@@ -18,6 +18,7 @@ from benchmarks.ablations.axes import AXES
 from benchmarks.ablations.cells import cells, launch, read_record
 from benchmarks.ablations.plots import draw
 from benchmarks.ablations.scales import SCALES
+from benchmarks.tables import between, marks
 
 DOCUMENT = Path("docs/reproductions.md")
 RECORD = Path("benchmarks/results/ablations.json")
@@ -63,13 +64,10 @@ def main() -> None:
 
 
 def replaced(text: str, mark: str, title: str, lines: list[str]) -> str:
-    """``text`` with what stands between the axis's marks replaced; appended where they are not."""
-    begin, end = f"<!-- {mark}: begin -->\n", f"<!-- {mark}: end -->"
-    if begin not in text:
-        text += f"\n## {title}\n\n{begin}{end}\n"
-    before, _, rest = text.partition(begin)
-    _, _, after = rest.partition(end)
-    return before + begin + "\n".join(lines) + "\n" + end + after
+    """``text`` with the axis's part replaced; appended where there is none."""
+    if marks(mark)[0] not in text:
+        text += f"\n## {title}\n\n{''.join(marks(mark))}\n"
+    return between(text, mark, lines)
 
 
 if __name__ == "__main__":

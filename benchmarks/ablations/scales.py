@@ -5,8 +5,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ownlatent.data import Canvases, as_canvases
 from ownlatent.demo import FITTED, TEST, TRAIN
 from ownlatent.methods import preset
@@ -24,7 +22,8 @@ class Scale:
         methods: options by method, over its preset.
         sigma: the strongest blur, in pixels of the view.
         fitted: training images that the probe is fitted on.
-        only: rows of an axis that are run: the first and the last ("ends"), or all.
+        seeds: of every row, where they are not the axis's.
+        ends: of each label only the first and the last row are run.
     """
 
     batch: int
@@ -117,7 +116,6 @@ def _first(canvases: Canvases, count: int) -> Canvases:
     kept = slice(count)
     return replace(
         canvases, pixels=canvases.pixels[kept], sizes=canvases.sizes[kept], ids=canvases.ids[kept],
-        labels=np.asarray(canvases.labels)[kept] if canvases.labels is None
-        else canvases.labels[kept],
+        labels=canvases.labels[kept],
         names=canvases.names[kept], digests=canvases.digests[kept],
     )  # fmt: skip
