@@ -1,7 +1,7 @@
 """Clips: sounds as log-mel spectrograms in memory."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from ownlatent.data.fingerprint import (
     data_fingerprint,
     sample_ids,
 )
+from ownlatent.data.held import Held
 from ownlatent.data.logmel import LogMel, ToLogMel, settings
 from ownlatent.data.sound import fit, resample
 from ownlatent.data.sounds import Sounds, open_sounds
@@ -23,18 +24,14 @@ from ownlatent.errors import UsageError
 _CHUNK = 64
 
 
-@dataclass(frozen=True)
-class Clips:
+@dataclass(frozen=True, kw_only=True)
+class Clips(Held):
     """Sounds of one rate and length as spectrograms.
 
     Attributes:
         values: float32 ``[N, 1, bands, frames]``; see :class:`ownlatent.data.logmel.ToLogMel`.
         settings: how they were made, and their mean and deviation.
-        ids: int64 ``[N]``; see `sample_id`.
-        labels: int64 ``[N]``, or None.
-        classes: class names by label, or None.
         digests: uint8 ``[N, 16]``, of the files' bytes or the array's samples.
-        fingerprint: see `data_fingerprint`.
         skipped: name of and reason for each unreadable sound; they have no row.
     """
 
@@ -42,21 +39,10 @@ class Clips:
 
     values: Tensor
     settings: LogMel
-    ids: Tensor
-    labels: Tensor | None
-    classes: list[str] | None
-    names: list[str]
-    digests: NDArray[np.uint8]
-    fingerprint: str
-    skipped: list[tuple[str, str]] = field(default_factory=list)
 
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def batch(self, rows: Tensor, device: str | torch.device) -> tuple[Tensor, None, Tensor]:
-        """The samples in ``rows`` (int64 ``[B]``): log-mels float32 ``[B, 1, bands, frames]``, no
-        sizes, and ids."""
-        return self.values[rows].to(device), None, self.ids[rows].to(device)
+    @property
+    def content(self) -> Tensor:
+        return self.values
 
     def summary(self) -> str:
         """One line: how many, of what shape and rate."""

@@ -1,15 +1,13 @@
 """A data set of sentences, in memory as tokens."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ownlatent.data.fingerprint import content_digests, data_fingerprint, sample_ids
+from ownlatent.data.held import Held
 from ownlatent.data.opening import check_labels
 from ownlatent.data.table import LABEL_NAMES, as_labels
 from ownlatent.data.texts import read_texts
@@ -17,18 +15,14 @@ from ownlatent.data.tokens import Tokens, learn_tokens
 from ownlatent.errors import UsageError
 
 
-@dataclass(frozen=True)
-class Sentences:
+@dataclass(frozen=True, kw_only=True)
+class Sentences(Held):
     """Sentences as tokens.
 
     Attributes:
         tokens: int64 ``[N, L]``, padded with 0; see :meth:`Tokens.encode`.
         meaning: of the tokens.
-        ids: int64 ``[N]``, of the rows' numbers; see `sample_id`.
-        labels: int64 ``[N]``, or None.
-        classes: class names by label, or None.
         digests: uint8 ``[N, 16]``, of the texts.
-        fingerprint: see `data_fingerprint`.
         skipped: name of and reason for each row without a sentence.
     """
 
@@ -36,20 +30,10 @@ class Sentences:
 
     tokens: Tensor
     meaning: Tokens
-    ids: Tensor
-    labels: Tensor | None
-    classes: list[str] | None
-    names: list[str]
-    digests: NDArray[np.uint8]
-    fingerprint: str
-    skipped: list[tuple[str, str]] = field(default_factory=list)
 
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def batch(self, rows: Tensor, device: str | torch.device) -> tuple[Tensor, None, Tensor]:
-        """The samples in ``rows`` (int64 ``[B]``): tokens int64 ``[B, L]``, no sizes, and ids."""
-        return self.tokens[rows].to(device), None, self.ids[rows].to(device)
+    @property
+    def content(self) -> Tensor:
+        return self.tokens
 
     def summary(self) -> str:
         """One line: how many, and how long."""

@@ -2,7 +2,7 @@
 
 import csv
 import gzip
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 from zipfile import BadZipFile
@@ -17,44 +17,31 @@ from torch import Tensor
 
 from ownlatent.data.columns import Columns, columns_of, plain_columns
 from ownlatent.data.fingerprint import content_digests, data_fingerprint, sample_ids
+from ownlatent.data.held import Held
 from ownlatent.errors import UsageError
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 LABEL_NAMES = ("label", "labels", "class", "target", "y")
 
 
-@dataclass(frozen=True)
-class Table:
+@dataclass(frozen=True, kw_only=True)
+class Table(Held):
     """Rows of numbers and categories.
 
     Attributes:
         values: float32 ``[N, C]``; see :meth:`Columns.values`.
         columns: what they mean.
-        ids: int64 ``[N]``, of the rows' numbers; see `sample_id`.
-        labels: int64 ``[N]``, or None.
-        classes: class names by label, or None.
         digests: uint8 ``[N, 16]``, of the rows' values.
-        fingerprint: see `data_fingerprint`.
     """
 
     kind: ClassVar[str] = "vectors"
 
     values: Tensor
     columns: Columns
-    ids: Tensor
-    labels: Tensor | None
-    classes: list[str] | None
-    names: list[str]
-    digests: NDArray[np.uint8]
-    fingerprint: str
-    skipped: list[tuple[str, str]] = field(default_factory=list)
 
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def batch(self, rows: Tensor, device: str | torch.device) -> tuple[Tensor, None, Tensor]:
-        """The samples in ``rows`` (int64 ``[B]``): values float32 ``[B, C]``, no sizes, and ids."""
-        return self.values[rows].to(device), None, self.ids[rows].to(device)
+    @property
+    def content(self) -> Tensor:
+        return self.values
 
     def summary(self) -> str:
         """One line: how many, and of what."""

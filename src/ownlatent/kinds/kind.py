@@ -1,6 +1,8 @@
 """What a run, an evaluation and an encoder must know of the kind of their data."""
 
+import difflib
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ownlatent.config import Plan, Pretrain
+from ownlatent.errors import UsageError
 
 
 class Samples(Protocol):
@@ -52,6 +55,26 @@ class Looks(NamedTuple):
     views: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+
+def require_named(name: str, known: Collection[str], noun: str, options: Mapping[str, Any]) -> None:
+    """Raises UsageError where no backbone for ``noun`` has this name, or an option is asked for
+    that only those of images have."""
+    if options.get("frozen_patches") or options.get("drop_path"):
+        raise UsageError(f"{name} has no patches and no drop-path: leave these options out.")
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        all_of_them = f"choose one of {', '.join(known)}."
+        if len(known) == 2:
+            all_of_them = f"choose {' or '.join(known)}."
+        hint = f"did you mean {near[0]}?" if near else all_of_them
+        raise UsageError(f"No backbone for {noun} is called {name!r}; {hint}")
+
+
+def describe(name: str, net: Any, inputs: str) -> str:
+    """A line about a small network."""
+    thousand = sum(p.numel() for p in net.parameters()) / 1e3
+    return f"{name}: {thousand:,.0f} thousand parameters, {net.num_features} features, {inputs}"
 
 
 class Kind(ABC):

@@ -1,6 +1,5 @@
 """Text: sentences, views by deletion, masks, spans and dropout, a small transformer."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, ClassVar
@@ -15,7 +14,7 @@ from ownlatent.data.opening import check_labels
 from ownlatent.data.sentences import Sentences, open_sentences
 from ownlatent.data.tokens import Tokens
 from ownlatent.errors import UsageError
-from ownlatent.kinds.kind import Kind, Looks
+from ownlatent.kinds.kind import Kind, Looks, describe, require_named
 from ownlatent.networks.renorm import replace_batch_norm
 from ownlatent.networks.tokens import TOKEN_NETS, TokenBag
 from ownlatent.views.tokens import TOKEN_RECIPES, TokenViews
@@ -75,20 +74,11 @@ class Text(Kind):
     def network(
         self, name: str, preprocessing: Tokens, size: int, **options: Any
     ) -> tuple[nn.Module, str]:
-        if options.get("frozen_patches") or options.get("drop_path"):
-            raise UsageError(f"{name} has no patches and no drop-path: leave these options out.")
-        if name not in TOKEN_NETS:
-            near = difflib.get_close_matches(name, TOKEN_NETS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"choose {' or '.join(TOKEN_NETS)}."
-            raise UsageError(f"No backbone for sentences is called {name!r}; {hint}")
+        require_named(name, TOKEN_NETS, self.noun, options)
         net = TOKEN_NETS[name](preprocessing.vocabulary)
         if isinstance(net, TokenBag):  # the transformer has no batch norm
             replace_batch_norm(net, options.get("norm", "batch"))
-        thousand = sum(p.numel() for p in net.parameters()) / 1e3
-        return net, (
-            f"{name}: {thousand:,.0f} thousand parameters, {net.num_features} features, "
-            f"{preprocessing.vocabulary:,} tokens"
-        )
+        return net, describe(name, net, f"{preprocessing.vocabulary:,} tokens")
 
     def raw(self, preprocessing: Tokens) -> tuple[str, nn.Module]:
         return "bag of tokens", BagOfTokens(preprocessing)

@@ -1,6 +1,5 @@
 """Vectors: tables of numbers and categories, views by noise, masks and swaps, an MLP."""
 
-import difflib
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -12,7 +11,7 @@ from ownlatent.data.columns import Columns, Encode
 from ownlatent.data.opening import check_labels
 from ownlatent.data.table import Table, open_table
 from ownlatent.errors import UsageError
-from ownlatent.kinds.kind import Kind, Looks
+from ownlatent.kinds.kind import Kind, Looks, describe, require_named
 from ownlatent.networks.renorm import replace_batch_norm
 from ownlatent.networks.rows import MLPS, ResidualMLP
 from ownlatent.views.rows import ROW_RECIPES, RowViews
@@ -31,7 +30,7 @@ class Vectors(Kind):
             return open_table(data, columns=like, label=label, labelled=labelled)
         if labelled:
             check_labels("the table given", data.labels)
-        if like is not None and data.columns != like and not _alike(data.columns, like):
+        if like is not None and not _alike(data.columns, like):
             raise UsageError(
                 "The table given has other columns than the encoder: give its file or array, so "
                 "that it is read with the encoder's columns."
@@ -72,19 +71,10 @@ class Vectors(Kind):
         self, name: str, preprocessing: Columns, size: int, **options: Any
     ) -> tuple[nn.Module, str]:
         norm = options.get("norm", "batch")
-        if options.get("frozen_patches") or options.get("drop_path"):
-            raise UsageError(f"{name} has no patches and no drop-path: leave these options out.")
-        if name not in MLPS:
-            near = difflib.get_close_matches(name, MLPS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(MLPS)}."
-            raise UsageError(f"No backbone for rows is called {name!r}; {hint}")
+        require_named(name, MLPS, self.noun, options)
         net = ResidualMLP(preprocessing.channels, **MLPS[name])
         replace_batch_norm(net, norm)
-        thousand = sum(p.numel() for p in net.parameters()) / 1e3
-        return net, (
-            f"{name}: {thousand:,.0f} thousand parameters, {net.num_features} features, "
-            f"{preprocessing.channels} inputs"
-        )
+        return net, describe(name, net, f"{preprocessing.channels} inputs")
 
     def raw(self, preprocessing: Columns) -> tuple[str, nn.Module]:
         return "raw features", _ToRows(preprocessing)

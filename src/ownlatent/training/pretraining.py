@@ -88,7 +88,7 @@ def pretrain(data: Data | Samples, *, out: str | Path, **options: Any) -> Run:
     if isinstance(data, str | Path):
         name = str(data)
     else:
-        held = getattr(data, "pixels", getattr(data, "values", data))
+        held = getattr(data, "pixels", getattr(data, "content", data))
         shape = getattr(data, "shape", getattr(held, "shape", []))
         name = f"array {list(shape)}"
     return run(Pretrain(data=name, out=Path(out), **_sorted_out(options)), data)

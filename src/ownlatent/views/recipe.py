@@ -5,8 +5,9 @@ the draw. The order of operations is the paper's: crop, flip, colour jitter, gra
 solarize, clip, normalise.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from ownlatent.errors import UsageError
 
@@ -92,6 +93,20 @@ _LOCAL: dict[str, tuple[tuple[float, float], dict[str, Any]]] = {
 }
 
 
+Made = TypeVar("Made")
+
+
+def called(name: str, known: Mapping[str, Made], of: str = "") -> Made:
+    """What goes by a name among recipes of views.
+
+    Raises:
+        UsageError: nothing does.
+    """
+    if name not in known:
+        raise UsageError(f"No views{of} are called {name!r}; choose one of {', '.join(known)}.")
+    return known[name]
+
+
 def recipes(name: str, crops: int = 0) -> tuple[Recipe, ...]:
     """The recipes called ``name``, one per view: two global ones, then the local crops.
 
@@ -102,9 +117,7 @@ def recipes(name: str, crops: int = 0) -> tuple[Recipe, ...]:
     Raises:
         UsageError: there is no such name.
     """
-    if name not in RECIPES:
-        raise UsageError(f"No views are called {name!r}; choose one of {', '.join(RECIPES)}.")
-    first, second = RECIPES[name]
+    first, second = called(name, RECIPES)
     if not crops:
         return first, second
     kind = "cifar" if name.startswith("cifar-") else name

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ownlatent.data.columns import Columns, Encode
-from ownlatent.errors import UsageError
 from ownlatent.philox import box_muller, uniform, words
+from ownlatent.views.recipe import called
 
 _SWAPPED = 1 << 12  # this stream's draws are apart from those of uniforms
 
@@ -60,10 +60,7 @@ class RowViews(nn.Module):
     ) -> None:
         super().__init__()
         if isinstance(recipe, str):
-            if recipe not in ROW_RECIPES:
-                known = ", ".join(ROW_RECIPES)
-                raise UsageError(f"No views of rows are called {recipe!r}; choose one of {known}.")
-            recipe = ROW_RECIPES[recipe]
+            recipe = called(recipe, ROW_RECIPES, " of rows")
         self.recipe, self.count = recipe, views
         self.encode = Encode(columns)
         self.register_buffer("owners", self.encode.owners, persistent=False)

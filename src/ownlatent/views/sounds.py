@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ownlatent.errors import UsageError
 from ownlatent.philox import box_muller, uniform, words
 from ownlatent.views.geometry import resampling
+from ownlatent.views.recipe import called
 
 _OTHER, _NOISE = 1 << 12, 1 << 13  # these streams' draws are apart from those of the rest
 _POST_CLIPS = 256
@@ -80,12 +80,7 @@ class SoundViews(nn.Module):
     ) -> None:
         super().__init__()
         if isinstance(recipe, str):
-            if recipe not in SOUND_RECIPES:
-                known = ", ".join(SOUND_RECIPES)
-                raise UsageError(
-                    f"No views of sounds are called {recipe!r}; choose one of {known}."
-                )
-            recipe = SOUND_RECIPES[recipe]
+            recipe = called(recipe, SOUND_RECIPES, " of sounds")
         self.recipe, self.count = recipe, views
         self.mean, self.std = mean, std
         self.register_buffer("pool", pool, persistent=False)

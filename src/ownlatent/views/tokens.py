@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ownlatent.data.tokens import MASK, PAD
-from ownlatent.errors import UsageError
 from ownlatent.philox import uniform
+from ownlatent.views.recipe import called
 
 # Each operation's draws are apart from the others'.
 _DELETED, _MASKED, _CROPPED = 0, 1 << 12, 2 << 12
@@ -52,12 +52,7 @@ class TokenViews(nn.Module):
     def __init__(self, recipe: str | TokenRecipe, views: int = 2) -> None:
         super().__init__()
         if isinstance(recipe, str):
-            if recipe not in TOKEN_RECIPES:
-                known = ", ".join(TOKEN_RECIPES)
-                raise UsageError(
-                    f"No views of sentences are called {recipe!r}; choose one of {known}."
-                )
-            recipe = TOKEN_RECIPES[recipe]
+            recipe = called(recipe, TOKEN_RECIPES, " of sentences")
         self.recipe, self.count = recipe, views
 
     def forward(
