@@ -2,11 +2,20 @@
 
 from typing import Any, ClassVar
 
+import torch
 from torch import nn
 
 from ownlatent.checks import require_options, with_tuples
 from ownlatent.config import BOUNDS, Plan, Pretrain
-from ownlatent.data import Canvases, as_canvases
+from ownlatent.data import (
+    Canvases,
+    Source,
+    Unreadable,
+    as_canvases,
+    decode_canvases,
+    open_source,
+)
+from ownlatent.data.decoding import Progress
 from ownlatent.errors import UsageError
 from ownlatent.kinds.kind import Kind, Looks
 from ownlatent.kinds.raw_pixels import RawPixels
@@ -39,6 +48,22 @@ class Images(Kind):
         self, data: Any, *, size: int, labelled: bool, label: str | None, like: Any = None
     ) -> Canvases:
         return as_canvases(data, view_size=size, labelled=labelled)
+
+    def samples(
+        self, config: Pretrain, data: Any, *, device: torch.device, progress: Progress | None
+    ) -> Canvases:
+        if isinstance(data, Canvases):
+            return data
+        source = open_source(data, labelled=config.labelled)
+        return decode_canvases(
+            source,
+            side=config.canvas,
+            view_size=view_size(config.size, _largest(source)),
+            workers=config.workers,
+            place=config.place,
+            device=device,
+            progress=progress,
+        )
 
     def looks(self, config: Pretrain, samples: Canvases, family: str) -> Looks:
         if config.label is not None:
@@ -92,3 +117,15 @@ class Images(Kind):
 
     def raw(self, preprocessing: Preprocessing) -> tuple[str, nn.Module]:
         return "raw pixels", RawPixels(preprocessing.mean, preprocessing.std)
+
+
+def _largest(source: Source) -> int:
+    """The largest side among a few images: enough to tell thumbnails from photographs."""
+    largest = 1
+    for index in range(0, len(source), max(1, len(source) // 16)):
+        try:
+            header = source.header(index)
+        except Unreadable:
+            continue
+        largest = max(largest, header.height, header.width)
+    return largest

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ownlatent.config import Plan, Pretrain
+from ownlatent.data.decoding import Progress
 from ownlatent.errors import UsageError
 
 
@@ -93,6 +94,13 @@ class Kind(ABC):
         self, data: Any, *, size: int, labelled: bool, label: str | None, like: Any = None
     ) -> Samples:
         """The samples of ``data`` for views of ``size``; ``like`` is an encoder's preprocessing."""
+
+    def samples(
+        self, config: Pretrain, data: Any, *, device: torch.device, progress: Progress | None
+    ) -> Samples:
+        """The data of a run; ``progress`` is called with samples read and in all, if that takes
+        long."""
+        return self.open(data, size=config.size or 0, labelled=config.labelled, label=config.label)
 
     @abstractmethod
     def looks(self, config: Pretrain, samples: Any, family: str) -> Looks:

@@ -10,11 +10,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ownlatent.config import Plan, Pretrain
-from ownlatent.data import Canvases, Source, Unreadable, decode_canvases, open_source
 from ownlatent.encoder import Encoder
 from ownlatent.errors import UsageError
 from ownlatent.kinds import KINDS, Samples, kind_of
-from ownlatent.kinds.images import view_size
 from ownlatent.methods import Method, find
 from ownlatent.methods.options import settle
 from ownlatent.networks import group_batch_norm, initial_weights, replace_batch_norm
@@ -71,18 +69,9 @@ class Session:
 def samples_for(config: Pretrain, data: Any = None) -> Samples:
     """The data of a run, in memory; ``data`` stands in for their path."""
     given = config.data if data is None else data
-    kind = kind_of(given)
-    if kind.name != "images":
-        return kind.open(given, size=config.size or 0, labelled=config.labelled, label=config.label)
-    if isinstance(given, Canvases):
-        return given
-    source = open_source(given, labelled=config.labelled)
-    return decode_canvases(
-        source,
-        side=config.canvas,
-        view_size=view_size(config.size, _largest(source)),
-        workers=config.workers,
-        place=config.place,
+    return kind_of(given).samples(
+        config,
+        given,
         device=devices.device(config.accelerator),
         progress=decoding() if devices.rank() == 0 else None,
     )
@@ -146,18 +135,6 @@ def prepare(config: Pretrain, samples: Samples, settled: Plan | None = None) -> 
         encoders=encoders,
         lines=lines,
     )
-
-
-def _largest(source: Source) -> int:
-    """The largest side among a few images: enough to tell thumbnails from photographs."""
-    largest = 1
-    for index in range(0, len(source), max(1, len(source) // 16)):
-        try:
-            header = source.header(index)
-        except Unreadable:
-            continue
-        largest = max(largest, header.height, header.width)
-    return largest
 
 
 def _method(
