@@ -1,30 +1,29 @@
 """Spoken digits of a speaker never heard: pretrained on the others, probed on them, scored on him.
 
     python benchmarks/audio.py FSDD.npz                       # both tables, into docs/results.md
-    python benchmarks/audio.py FSDD.npz --speakers nicolas theo --only speakers
+    python benchmarks/audio.py FSDD.npz --only speakers
     python benchmarks/audio.py FSDD.npz --jobs 2              # two runs at a time
 
 The file is the Free Spoken Digit Dataset (8 kHz): flat int16 ``samples``, and of each clip
-``length``, ``digit`` and ``speaker``, a place in ``speaker_names``. A run is a cell: finished cells
-are passed over, stopped ones go on. Nobody's labels are seen in pretraining.
+``length``, ``digit`` and ``speaker``, a place in ``speaker_names``. A run is a cell: what it gave
+stays in benchmarks/results/audio.json and is not made again. Nobody's labels are seen in
+pretraining.
 """
 
 import argparse
 import json
 import statistics
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kept import keep
-from tables import DOCS, write
+from kept import RESULTS, fill, keep, read_record
+from tables import DOCS, spread, standing, write
 
 import ownlatent as ol
 from ownlatent.data.clips import open_clips
 
+RECORD = RESULTS / "audio.json"
 SPEAKERS = ["george", "jackson", "lucas"]
 """Of six; yweweler is whom the settings were tried on."""
 COMMON: dict[str, Any] = {
@@ -32,13 +31,15 @@ COMMON: dict[str, Any] = {
     "log_every": 50,
 }  # fmt: skip
 METHODS: dict[str, dict[str, Any]] = {"byol": {}, "simclr": {"temperature": 0.2}}
-VIEWS, SIZE = "audio-all", 32
+VIEWS, SIZE, SEEDS = "audio-all", 32, 3
 ALONE = ["audio-crop", "audio-mix", "audio-noise"]
 PROTOCOLS = ("linear probe", "kNN (k=20, T=0.07)")
 
 
-def cell(data: Path, folder: Path, speaker: str, method: str, views: str) -> None:
-    """One run, in this process: pretrained, or gone on with, and measured."""
+def cell(
+    data: Path, folder: Path, speaker: str, method: str, views: str, seed: int
+) -> dict[str, float]:
+    """Pretrained, or gone on with, and measured: in percent, by features and protocol."""
     held = np.load(data)
     sounds = np.split(held["samples"], np.cumsum(held["length"])[:-1])
     own = held["speaker"] == list(held["speaker_names"]).index(speaker)
@@ -48,108 +49,93 @@ def cell(data: Path, folder: Path, speaker: str, method: str, views: str) -> Non
         return open_clips(chosen, rate=8000, labels=held["digit"][rows], **options)
 
     others = clips(~own, size=SIZE)
-    keep(folder, others, method=method, views=views, **COMMON | METHODS[method])
+    keep(folder, others, method=method, views=views, seed=seed, **COMMON | METHODS[method])
     if not (folder / "evaluation.json").is_file():
-        ol.evaluate(folder, others, test=clips(own, like=others.settings))
+        # What learned nothing is asked once a speaker and seed.
+        plain = method == "byol" and views == VIEWS
+        test = clips(own, like=others.settings)
+        ol.evaluate(folder, others, test=test, seed=seed, baselines=plain)
+    rows = json.loads((folder / "evaluation.json").read_text())["results"]
+    return {key(r["features"], r["protocol"]): round(100 * r["accuracy"], 2) for r in rows}
 
 
-def cells(folder: Path, data: Path, speakers: list[str], only: str | None) -> list[dict[str, str]]:
+def key(features: str, protocol: str) -> str:
+    return f"{'network' if '(' in features else features}: {protocol}"
+
+
+def name(speaker: str, method: str, views: str, seed: int) -> str:
+    return f"{speaker}-{method}-{views}-{seed}"
+
+
+def cells(only: str | None) -> list[tuple[str, str, str, int]]:
     wanted = []
     if only != "views":
-        wanted += [(speaker, method, VIEWS) for speaker in speakers for method in METHODS]
+        wanted += [(s, m, VIEWS, seed) for seed in range(SEEDS) for s in SPEAKERS for m in METHODS]
     if only != "speakers":
-        wanted += [(speakers[0], method, views) for views in [VIEWS, *ALONE] for method in METHODS]
-    return [
-        {
-            "data": str(data), "folder": str(place(folder, *each)),
-            "speaker": each[0], "method": each[1], "views": each[2],
-        }
-        for each in dict.fromkeys(wanted)
-    ]  # fmt: skip
+        wanted += [(SPEAKERS[0], m, views, 0) for views in [VIEWS, *ALONE] for m in METHODS]
+    return list(dict.fromkeys(wanted))
 
 
-def place(folder: Path, speaker: str, method: str, views: str) -> Path:
-    return folder / f"{speaker}-{method}-{views}"
-
-
-def launch(jobs: list[dict[str, str]], at_once: int) -> None:
-    """Each cell in a process of its own, some at a time."""
-
-    def one(job: dict[str, str]) -> None:
-        command = [sys.executable, __file__, job["data"], "--cell", json.dumps(job)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        said = "done" if not done.returncode else f"failed: {done.stderr.strip().splitlines()[-1]}"
-        print(f"{job['folder']} {said}", flush=True)
-
-    with ThreadPoolExecutor(at_once) as pool:
-        list(pool.map(one, jobs))
-
-
-def accuracy(folder: Path) -> dict[tuple[str, str], float]:
-    """In per cent by features and protocol; empty where the cell is missing."""
-    path = folder / "evaluation.json"
-    rows = json.loads(path.read_text())["results"] if path.is_file() else []
-    return {
-        ("network" if "(" in row["features"] else row["features"], row["protocol"]): 100
-        * row["accuracy"]
-        for row in rows
-    }
-
-
-def speaker_table(folder: Path, speakers: list[str]) -> list[str]:
-    found: dict[str, list[dict[tuple[str, str], float]]] = {
-        method: [accuracy(place(folder, each, method, VIEWS)) for each in speakers]
-        for method in METHODS
-    }
-    rows = [(method.upper().replace("SIMCLR", "SimCLR"), method, "network") for method in METHODS]
+def speaker_table(record: dict[str, Any]) -> list[str]:
+    rows = [("BYOL", "byol", "network"), ("SimCLR", "simclr", "network")]
     rows += [(name, "byol", name) for name in ("random initialisation", "log-mel statistics")]
     lines = []
     for protocol in PROTOCOLS:
         lines += [
-            f"| {protocol}, % | {' | '.join(speakers)} | mean |",
-            "|---" * (len(speakers) + 2) + "|",
+            f"| {protocol}, % | seeds | {' | '.join(SPEAKERS)} | mean |",
+            "|---" * (len(SPEAKERS) + 3) + "|",
         ]
-        for name, method, features in rows:
-            values = [each.get((features, protocol)) for each in found[method]]
-            known = [value for value in values if value is not None]
-            mean = f"{statistics.mean(known):.1f}" if len(known) == len(values) else "-"
-            cells = ["-" if value is None else f"{value:.1f}" for value in values]
-            lines.append(f"| {name} | {' | '.join(cells)} | {mean} |")
+        for title, method, features in rows:
+            of = key(features, protocol)
+            cells = [
+                [record.get(name(who, method, VIEWS, seed), {}).get(of) for who in SPEAKERS]
+                for seed in range(SEEDS)
+            ]
+            # Statistics of the sounds have no seed: all rows are alike.
+            whole = list(dict.fromkeys(tuple(row) for row in cells if None not in row))
+            if not whole:
+                lines.append(f"| {title} | - | missing{' |' * (len(SPEAKERS) + 1)}")
+                continue
+            columns = [*zip(*whole, strict=True), [statistics.mean(row) for row in whole]]
+            values = " | ".join(spread(column) for column in columns)
+            lines.append(f"| {title} | {len(whole)} | {values} |")
         lines.append("")
     return lines[:-1]
 
 
-def views_table(folder: Path, speaker: str) -> list[str]:
+def views_table(record: dict[str, Any]) -> list[str]:
     heads = [f"{method}: {part}" for method in METHODS for part in ("linear", "kNN")]
-    lines = [f"| views, {speaker} held out | {' | '.join(heads)} |", "|---" * 5 + "|"]
+    lines = [f"| views, {SPEAKERS[0]} held out | {' | '.join(heads)} |", "|---" * 5 + "|"]
     for views in [VIEWS, *ALONE]:
-        found = [accuracy(place(folder, speaker, method, views)) for method in METHODS]
-        values = [each.get(("network", protocol)) for each in found for protocol in PROTOCOLS]
-        shown = ["-" if value is None else f"{value:.1f}" for value in values]
-        lines.append(f"| {views} | {' | '.join(shown)} |")
+        found = [record.get(name(SPEAKERS[0], method, views, 0)) for method in METHODS]
+        if None in found:
+            lines.append(f"| {views} | missing | | | |")
+            continue
+        values = [each[key("network", protocol)] for each in found for protocol in PROTOCOLS]
+        lines.append(f"| {views} | {' | '.join(f'{value:.1f}' for value in values)} |")
     return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--speakers", nargs="+", default=SPEAKERS)
     parser.add_argument("--only", choices=["speakers", "views"])
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmark-audio"))
-    parser.add_argument("--cell", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.cell:
-        job = json.loads(arguments.cell)
-        cell(Path(job.pop("data")), Path(job.pop("folder")), **job)
-        return
-    speakers = arguments.speakers
-    launch(cells(arguments.folder, arguments.data, speakers, arguments.only), arguments.jobs)
-    lines = [*speaker_table(arguments.folder, speakers), ""]
-    lines += views_table(arguments.folder, speakers[0])
+    todo = {
+        name(*each): (arguments.data, arguments.folder / name(*each), *each)
+        for each in cells(arguments.only)
+    }
+    failed = fill(RECORD, todo, cell, arguments.jobs)
+    record = read_record(RECORD)
+    document = DOCS / "results.md"
+    lines = [*speaker_table(record), ""]
+    lines += standing(document, "audio", views_table(record))
     print("\n".join(lines))
-    if speakers == SPEAKERS:
-        write(DOCS / "results.md", "audio", lines)
+    write(document, "audio", lines)
+    if failed:
+        raise SystemExit(f"{failed} cells failed.")
 
 
 if __name__ == "__main__":

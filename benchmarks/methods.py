@@ -4,35 +4,36 @@
     python benchmarks/methods.py --only accuracy --methods dino swav --passes 48
     python benchmarks/methods.py --jobs 1           # one run at a time, on all threads
 
-A run is a cell. Finished cells are passed over and stopped ones go on, so a table that was
-interrupted fills up when started again; --force empties the cells that are asked for.
+A run is a cell. What a cell gave stays in benchmarks/results/methods.json and is not made again;
+stopped cells go on. A row without cells there stands as the document has it. --force makes the
+cells that are asked for anew.
 """
 
 import argparse
 import json
-import os
 import shutil
 import statistics
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))
 
 from example_packages import register
-from kept import keep
-from tables import DOCS, spread, write
+from kept import RESULTS, fill, keep, read_record
+from tables import DOCS, spread, standing, write
 
+import ownlatent as ol
 from ownlatent.demo import FITTED, TEST, TRAIN
+from ownlatent.methods import preset
 
 SEEDS = {"byol": 3, "simclr": 3, "simsiam": 3, "barlow-twins": 3}
 METHODS = [
     *("byol", "simclr", "moco", "moco3", "swav", "simsiam", "barlow-twins", "dino", "vicreg"),
     *("mae", "lejepa", "contrastive-clustering", "adco"),  # the last three: of examples/
 ]
-BACKBONES = {"mae": "small-vit"}
+BACKBONES: dict[str, dict[str, Any]] = {"mae": {"backbone": "small-vit"}}
 """Where it is not that of COMMON; these are measured against their own untrained network."""
 PASSES = 9.6
 """Passes over the 20,000 images: 3,000 steps of 64, about three minutes on two cores."""
@@ -60,65 +61,93 @@ SWITCHES: list[tuple[str, dict[str, Any], str]] = [
 SWITCHED_STEPS = 1000
 
 
-def cell(folder: Path, method: str, options: dict[str, Any], measure: str) -> None:
-    """One run, in this process: pretrained, or gone on with, and measured."""
-    import ownlatent as ol
+RECORD = RESULTS / "methods.json"
+Cell = tuple[Path, str, dict[str, Any]]
+"""Where, the method and its options."""
 
+
+def cell(folder: Path, method: str, options: dict[str, Any]) -> Path:
+    """Pretrain, or go on."""
     register()
-    backbone = {"backbone": BACKBONES[method]} if method in BACKBONES else {}
-    keep(folder, TRAIN, method=method, **COMMON | backbone | options)
-    if measure != "no" and not (folder / "evaluation.json").is_file():
-        ol.evaluate(
-            folder, TRAIN, test=TEST, limit=FITTED, seed=options.get("seed", 0),
-            baselines=measure == "baselines",
-        )  # fmt: skip
+    keep(folder, TRAIN, method=method, **COMMON | options)
+    return folder
 
 
-def launch(cells: list[dict[str, Any]], jobs: int) -> None:
-    """Each cell in a process of its own, some at a time."""
-    environment = os.environ | ({"OMP_NUM_THREADS": "1"} if jobs > 1 else {})
-
-    def one(job: dict[str, Any]) -> None:
-        done = subprocess.run(
-            [sys.executable, __file__, "--cell", json.dumps(job)],
-            env=environment, capture_output=True, text=True,
-        )  # fmt: skip
-        if done.returncode:
-            print(f"{job['folder']} failed: {done.stderr.strip().splitlines()[-1]}")
-        else:
-            print(f"{job['folder']} done", flush=True)
-
-    with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(one, cells))
+def accuracies(folder: Path, method: str, options: dict[str, Any]) -> dict[str, Any]:
+    """A trained network's, with its verdict and the seconds of its pretraining."""
+    evaluated(cell(folder, method, options), options["seed"])
+    summary = json.loads((folder / "verdict.json").read_text())
+    return {
+        "verdict": summary["verdict"],
+        "seconds": round(ol.Run(folder).log[-1]["seconds"]),
+        **measured(folder, trained=True),
+    }
 
 
-def accuracy_cells(folder: Path, methods: list[str], passes: float) -> list[dict[str, Any]]:
-    from ownlatent.methods import preset
+def untrained(folder: Path, method: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The accuracies of the network that a run begins with."""
+    evaluated(cell(folder, method, options | {"steps": 1}), options["seed"], baselines=True)
+    return measured(folder, trained=False)
 
-    cells = []
+
+def checks(folder: Path, method: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The verdict, at which step it first came, and what is left of the first check's figures."""
+    cell(folder, method, options)
+    summary = json.loads((folder / "verdict.json").read_text())
+    done = [check for check in summary["checks"] if "features" in check]
+
+    def left(part: str, figure: str) -> float:
+        return round(done[-1][part][figure] / done[0][part][figure], 4)
+
+    return {
+        "verdict": summary["verdict"],
+        "first": next((c["step"] for c in done[1:] if c["verdict"] != "healthy"), None),
+        "spread of z": left("embeddings", "std"),
+        "rank of z": left("embeddings", "effective_rank"),
+        "rank of f": left("features", "effective_rank"),
+    }
+
+
+def evaluated(folder: Path, seed: int, baselines: bool = False) -> None:
+    if not (folder / "evaluation.json").is_file():
+        ol.evaluate(folder, TRAIN, test=TEST, limit=FITTED, seed=seed, baselines=baselines)
+
+
+def measured(folder: Path, trained: bool) -> dict[str, Any]:
+    rows = json.loads((folder / "evaluation.json").read_text())["results"]
+    # A trained network's features say which network they are of, and in brackets which epoch.
+    rows = [r for r in rows if ("(" in r["features"] if trained else "random" in r["features"])]
+    linear = next(r for r in rows if r["protocol"].startswith("linear"))
+    knn = next(r for r in rows if "k=20," in r["protocol"])
+    return {
+        "linear": round(100 * linear["accuracy"], 3),
+        "knn": round(100 * knn["accuracy"], 3),
+        "n_test": linear["n_test"],
+    }
+
+
+def accuracy_cells(folder: Path, methods: list[str], passes: float) -> Iterator[Cell]:
     for method in methods:
         steps = round(passes * 20_000 / preset(method).batch_size)
         for seed in range(SEEDS.get(method, 1)):
-            cells.append({
-                "folder": str(folder / f"{method}-{passes:g}-{seed}"), "method": method,
-                "options": {"steps": steps, "seed": seed},
-                "measure": "baselines" if method == "byol" or method in BACKBONES else "yes",
-            })  # fmt: skip
-    return cells
+            options = {"steps": steps, "seed": seed} | BACKBONES.get(method, {})
+            yield folder / f"{method}-{passes:g}-{seed}", method, options
 
 
-def switch_cells(folder: Path, methods: list[str]) -> list[dict[str, Any]]:
-    from ownlatent.methods import preset
+def untrained_cells(folder: Path, methods: list[str]) -> Iterator[Cell]:
+    networks = {"simsiam" if method not in BACKBONES else method for method in methods}
+    for method in sorted(networks):
+        for seed in range(3 if method == "simsiam" else 1):
+            own = {"seed": seed} | BACKBONES.get(method, {})
+            yield folder / f"untrained-{network(method)}-{seed}", method, own
 
-    cells = []
+
+def switch_cells(folder: Path, methods: list[str]) -> Iterator[Cell]:
     for method, switch, _ in SWITCHES:
         if method in methods:
             steps = SWITCHED_STEPS * 64 // preset(method).batch_size
-            cells.append({
-                "folder": str(folder / name(method, switch)), "method": method,
-                "options": switch | {"steps": steps, "log_every": 20}, "measure": "no",
-            })  # fmt: skip
-    return cells
+            options = switch | {"steps": steps, "log_every": 20}
+            yield folder / name(method, switch), method, options
 
 
 def name(method: str, switch: dict[str, Any]) -> str:
@@ -126,89 +155,61 @@ def name(method: str, switch: dict[str, Any]) -> str:
     return f"{method}-{option}-{value}"
 
 
-def results(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """By whose features and protocol; empty where the cell is missing."""
-    path = folder / "evaluation.json"
-    rows = json.loads(path.read_text())["results"] if path.is_file() else []
-    return {(_whose(row), row["protocol"].split(" (")[0] + _k(row)): row for row in rows}
+def network(method: str) -> str:
+    return str((COMMON | BACKBONES.get(method, {}))["backbone"])
 
 
-def _whose(row: dict[str, Any]) -> str:
-    return "network" if "(" in row["features"] else str(row["features"])
-
-
-def _k(row: dict[str, Any]) -> str:
-    return " 20" if "k=20," in row["protocol"] else " 200" if "k=200" in row["protocol"] else ""
-
-
-def accuracy_table(folder: Path, methods: list[str], passes: float) -> list[str]:
-    import ownlatent as ol
-
-    cells = accuracy_cells(folder, methods, passes)
-    untrained: dict[str, list[float]] = {}
-    for job in cells:
-        found = results(Path(job["folder"])).get(("random initialisation", "linear probe"))
-        if found:
-            network = BACKBONES.get(job["method"], COMMON["backbone"])
-            untrained.setdefault(network, []).append(100 * found["accuracy"])
+def accuracy_table(record: dict[str, Any], folder: Path, passes: float) -> list[str]:
+    base: dict[str, list[float]] = {}
+    for place, method, _ in untrained_cells(folder, METHODS):
+        if place.name in record:
+            base.setdefault(network(method), []).append(record[place.name]["linear"])
     lines = [
         "| method | seeds | linear probe, % | over random initialisation | kNN (k=20), % "
         "| verdict | seconds |",
         "|---|---|---|---|---|---|---|",
     ]
-    for method in methods:
-        mine = [Path(job["folder"]) for job in cells if job["method"] == method]
-        found = [r for r in map(results, mine) if r]
+    for method in METHODS:
+        names = [place.name for place, *_ in accuracy_cells(folder, [method], passes)]
+        found = [record[name] for name in names if name in record]
         if not found:
             lines.append(f"| {method} | - | missing | | | | |")
             continue
-        linear = [100 * r["network", "linear probe"]["accuracy"] for r in found]
-        knn = [100 * r["network", "kNN 20"]["accuracy"] for r in found]
-        count = found[0]["network", "linear probe"]["n_test"]
-        random = untrained.get(BACKBONES.get(method, COMMON["backbone"]), [])
-        base = statistics.mean(random) if random else float("nan")
-        gain = statistics.mean(linear) - base
-        # Of one run: both accuracies are means over the test images.
-        p, q = statistics.mean(linear) / 100, base / 100
-        half = 196 * ((p * (1 - p) + q * (1 - q)) / count) ** 0.5
-        verdicts = {
-            json.loads((f / "verdict.json").read_text())["verdict"] for f in mine[: len(found)]
-        }
-        seconds = [ol.Run(folder).log[-1]["seconds"] for folder in mine[: len(found)]]
+        linear, knn = [r["linear"] for r in found], [r["knn"] for r in found]
+        random = base.get(network(method), [])
+        gain = "-"
+        if random:
+            # Of one run: both accuracies are means over the test images.
+            p, q = statistics.mean(linear) / 100, statistics.mean(random) / 100
+            half = 196 * ((p * (1 - p) + q * (1 - q)) / found[0]["n_test"]) ** 0.5
+            gain = f"{100 * (p - q):+.1f} ± {half:.1f}"
         lines.append(
-            f"| {method} | {len(found)} | {spread(linear)} | {gain:+.1f} ± {half:.1f} "
-            f"| {spread(knn)} | {', '.join(sorted(verdicts))} | {statistics.mean(seconds):.0f} |"
+            f"| {method} | {len(found)} | {spread(linear)} | {gain} | {spread(knn)} "
+            f"| {', '.join(sorted({r['verdict'] for r in found}))} "
+            f"| {statistics.mean(r['seconds'] for r in found):.0f} |"
         )
     lines += [
         f"| random initialisation, {network} | {len(random)} | {spread(random)} | | | | |"
-        for network, random in untrained.items()
+        for network, random in base.items()
     ]
     return lines
 
 
-def switch_table(folder: Path, methods: list[str]) -> list[str]:
+def switch_table(record: dict[str, Any]) -> list[str]:
     lines = [
         "| method | taken away | collapse in print | verdict | first at step | spread of z "
         "| rank of z | rank of f |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for method, switch, expected in SWITCHES:
-        path = folder / name(method, switch) / "verdict.json"
-        if method not in methods or not path.is_file():
-            continue
-        summary = json.loads(path.read_text())
-        checks = [check for check in summary["checks"] if "features" in check]
-        first = next((c["step"] for c in checks[1:] if c["verdict"] != "healthy"), "-")
-
-        def share(part: str, figure: str, checks: Any = checks) -> str:
-            return f"{checks[-1][part][figure] / checks[0][part][figure]:.2f}"
-
         (option, value), *_ = switch.items()
-        lines.append(
-            f"| {method} | {option} = {str(value).lower()} | {expected} | {summary['verdict']} "
-            f"| {first} | {share('embeddings', 'std')} | {share('embeddings', 'effective_rank')} "
-            f"| {share('features', 'effective_rank')} |"
-        )
+        lead = f"| {method} | {option} = {str(value).lower()} | {expected} |"
+        found = record.get(name(method, switch))
+        if found is None:
+            lines.append(lead + " missing | | | | |")
+            continue
+        shares = " | ".join(f"{found[of]:.2f}" for of in ("spread of z", "rank of z", "rank of f"))
+        lines.append(f"{lead} {found['verdict']} | {found['first'] or '-'} | {shares} |")
     return lines
 
 
@@ -220,33 +221,36 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--force", action="store_true")
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmark-methods"))
-    parser.add_argument("--cell", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.cell:
-        job = json.loads(arguments.cell)
-        cell(Path(job["folder"]), job["method"], job["options"], job["measure"])
-        return
     register()
-    document = DOCS / "results.md"
-    cells = []
+    folder, methods = arguments.folder, arguments.methods
+    wanted: list[tuple[Any, Cell]] = []
     if arguments.only != "collapse":
-        cells += accuracy_cells(arguments.folder, arguments.methods, arguments.passes)
+        wanted += [(untrained, each) for each in untrained_cells(folder, methods)]
+        wanted += [(accuracies, each) for each in accuracy_cells(folder, methods, arguments.passes)]
     if arguments.only != "accuracy":
-        cells += switch_cells(arguments.folder, arguments.methods)
+        wanted += [(checks, each) for each in switch_cells(folder, methods)]
     if arguments.force:
-        for job in cells:
-            shutil.rmtree(job["folder"], ignore_errors=True)
-    launch(cells, arguments.jobs)
-    if arguments.only != "collapse":
-        lines = accuracy_table(arguments.folder, arguments.methods, arguments.passes)
+        for _, (place, *_) in wanted:
+            shutil.rmtree(place, ignore_errors=True)
+    todo = {each[0].name: (make, *each) for make, each in wanted}
+    failed = fill(RECORD, todo, made, arguments.jobs, again=arguments.force)
+    record, document = read_record(RECORD), DOCS / "results.md"
+    tables = {
+        "methods": accuracy_table(record, folder, arguments.passes),
+        "collapse": switch_table(record),
+    }
+    for mark, lines in tables.items():
         print("\n".join(lines))
-        if arguments.methods == METHODS and arguments.passes == PASSES:
-            write(document, "methods", lines)
-    if arguments.only != "accuracy":
-        lines = switch_table(arguments.folder, arguments.methods)
-        print("\n".join(lines))
-        if arguments.methods == METHODS:
-            write(document, "collapse", lines)
+        if arguments.passes == PASSES:
+            write(document, mark, standing(document, mark, lines))
+    if failed:
+        raise SystemExit(f"{failed} cells failed.")
+
+
+def made(make: Any, *each: Any) -> Any:
+    """In a worker."""
+    return make(*each)
 
 
 if __name__ == "__main__":

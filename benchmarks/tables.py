@@ -29,3 +29,19 @@ def marks(mark: str) -> tuple[str, str]:
 def write(document: Path, mark: str, lines: Sequence[str]) -> None:
     """Replace what stands between the marks of a document."""
     document.write_text(between(document.read_text(), mark, lines))
+
+
+def standing(document: Path, mark: str, lines: Sequence[str]) -> list[str]:
+    """``lines``, where a row that says "missing" is replaced by the document's row of that name.
+
+    A row's name is what comes before "missing", up to a count of seeds.
+    """
+    begin, end = marks(mark)
+    _, _, rest = document.read_text().partition(begin)
+    old = rest.partition(end)[0].splitlines()
+    return [_older(line, old) if " missing |" in line else line for line in lines]
+
+
+def _older(line: str, old: Sequence[str]) -> str:
+    lead = line.partition(" missing |")[0].removesuffix(" - |").rstrip() + " "
+    return next((row for row in old if row.startswith(lead)), line)

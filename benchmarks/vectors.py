@@ -4,21 +4,21 @@
 
 The folder holds UCI's adult-train.csv.gz, phoneme.csv.gz, winequality-white.csv.gz, abalone.csv.gz
 and sonar.csv.gz, without headers, the label in the last column.
-Runs that are there are passed over.
+A split is a cell: what it gave stays in benchmarks/results/vectors.json and is not made again.
 """
 
 import argparse
-import json
 import statistics
 from collections import defaultdict
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from kept import keep
+from kept import RESULTS, fill, keep, read_record
 from tables import DOCS, spread, write
+
+RECORD = RESULTS / "vectors.json"
 
 TABLES = {
     "adult": "adult-train",
@@ -59,17 +59,13 @@ def part(whole, rows):
     )  # fmt: skip
 
 
-def cell(folder: Path, name: str, seed: int, out: Path, options: dict[str, Any]) -> None:
+def cell(folder: Path, name: str, seed: int, out: Path) -> dict[str, dict[str, float]]:
     """One split of one table: every method's features measured, and the baselines'."""
     from ownlatent.encoder import EncoderFolder
     from ownlatent.evaluation import embed
     from ownlatent.evaluation.linear import stratified_holdout
     from ownlatent.kinds import KINDS
 
-    place = out / f"{name}-{seed}.json"
-    if place.is_file():
-        return
-    torch.set_num_threads(1)
     whole = table(folder, name)
     generator = torch.Generator().manual_seed(seed)
     whole = part(whole, torch.randperm(len(whole), generator=generator)[:MOST_ROWS].sort().values)
@@ -81,18 +77,17 @@ def cell(folder: Path, name: str, seed: int, out: Path, options: dict[str, Any])
     for method, own in METHODS.items():
         run = out / f"{name}-{method}-{seed}"
         batch = min(COMMON["batch_size"], len(train) // 2)
-        keep(run, train, method=method, seed=seed, **COMMON | {"batch_size": batch} | own | options)
+        keep(run, train, method=method, seed=seed, **COMMON | {"batch_size": batch} | own)
         encoder = EncoderFolder.find(run)
         if method == "byol":
             blank = encoder.blank(seed)
             sets["random encoder"] = (embed(blank, train), embed(blank, test))
         net = encoder.load()
         sets[method] = (embed(net, train), embed(net, test))
-    given = {
+    return {
         features: measure(a, train.labels, b, test.labels, seed)
         for features, (a, b) in sets.items()
     }
-    place.write_text(json.dumps(given))
 
 
 def pca(train: torch.Tensor, test: torch.Tensor, most: int = 32):
@@ -128,14 +123,13 @@ def few_rows(labels, seed: int):
     return torch.cat([order[labels[order] == c][:FEW] for c in labels.unique()])
 
 
-def lines(out: Path, seeds: int) -> list[str]:
+def lines(record: dict[str, Any], seeds: int) -> list[str]:
     names = ["raw features", "PCA", "random encoder", *METHODS]
     made = [f"| table | splits | what | {' | '.join(names)} |", "|" + "---|" * (len(names) + 3)]
     for name in TABLES:
         found: dict[tuple[str, str], list[float]] = defaultdict(list)
         for seed in range(seeds):
-            path = out / f"{name}-{seed}.json"
-            for features, given in json.loads(path.read_text()).items() if path.is_file() else ():
+            for features, given in record.get(f"{name}-{seed}", {}).items():
                 for what, value in given.items():
                     found[what, features].append(100 * value)
         titles = {"linear": "linear probe", "few": f"linear, {FEW} labels a class", "knn": "kNN"}
@@ -155,18 +149,17 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=TABLES, default=list(TABLES))
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(arguments.jobs) as pool:
-        jobs = [
-            pool.submit(cell, arguments.tables, name, seed, arguments.folder, {})
-            for seed in range(arguments.seeds)
-            for name in arguments.only
-        ]
-        for job in jobs:
-            job.result()
-    made = lines(arguments.folder, arguments.seeds)
+    todo = {
+        f"{name}-{seed}": (arguments.tables, name, seed, arguments.folder)
+        for seed in range(arguments.seeds)
+        for name in arguments.only
+    }
+    failed = fill(RECORD, todo, cell, arguments.jobs)
+    made = lines(read_record(RECORD), arguments.seeds)
     print("\n".join(made))
-    if arguments.only == list(TABLES):
-        write(DOCS / "results.md", "vectors", made)
+    write(DOCS / "results.md", "vectors", made)
+    if failed:
+        raise SystemExit(f"{failed} cells failed.")
 
 
 if __name__ == "__main__":

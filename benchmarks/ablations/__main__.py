@@ -15,9 +15,10 @@ from pathlib import Path
 
 from benchmarks.ablations import page, results
 from benchmarks.ablations.axes import AXES
-from benchmarks.ablations.cells import cells, launch, read_record
+from benchmarks.ablations.cells import cells, launch
 from benchmarks.ablations.plots import draw
 from benchmarks.ablations.scales import SCALES
+from benchmarks.kept import read_record
 from benchmarks.tables import between, marks
 
 DOCUMENT = Path("docs/reproductions.md")

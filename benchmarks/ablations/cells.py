@@ -1,20 +1,16 @@
-"""A cell: one run, measured; and many of them, some at a time.
-
-What a cell gave goes into a record, a file of a few kilobytes that is kept with the project: cells
-in it are not trained again.
-"""
+"""A cell: one run, measured; and many of them, some at a time."""
 
 import hashlib
 import json
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
+import ownlatent as ol
 from benchmarks.ablations.axes import AXES, Axis, Row
-from benchmarks.ablations.scales import SCALES, Scale
+from benchmarks.ablations.scales import SCALES, Scale, data, register_views
+from benchmarks.kept import fill, keep
 
 
 def rows(axis: Axis, scale: Scale) -> list[Row]:
@@ -55,12 +51,6 @@ def cells(scale: Scale, axes: list[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """What the cells gave, by name."""
-    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return found
-
-
 def launch(
     todo: dict[str, dict[str, Any]],
     scale: str,
@@ -69,45 +59,17 @@ def launch(
     record: Path,
     jobs: int,
 ) -> int:
-    """Train what is not in the record; a cell that fails is named, and the others go on.
-
-    Returns:
-        how many failed.
-    """
-    if jobs > 1:
-        os.environ["OMP_NUM_THREADS"] = "1"  # read when a worker imports torch
-    given, failed = read_record(record), 0
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        started = {
-            pool.submit(run, folder / cell, options, scale, data): cell
-            for cell, options in todo.items()
-            if cell not in given
-        }
-        for number, done in enumerate(as_completed(started), start=1):
-            cell, error = started[done], done.exception()
-            if error is None:
-                given[cell] = done.result()
-                _write(record, given)
-            failed += error is not None
-            told = f"failed: {error}" if error else "done"
-            print(f"{number}/{len(started)} {cell} {told}", flush=True)
-    return failed
-
-
-def _write(record: Path, given: dict[str, Any]) -> None:
-    fresh = record.with_suffix(".tmp")
-    lines = (f"{json.dumps(cell)}: {json.dumps(given[cell])}" for cell in sorted(given))
-    fresh.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    fresh.replace(record)
+    """Train what is not in the record; returns how many failed."""
+    return fill(
+        record,
+        {cell: (folder / cell, options, scale, data) for cell, options in todo.items()},
+        run,
+        jobs,
+    )
 
 
 def run(folder: Path, options: dict[str, Any], scale: str, data_folder: str | None) -> Any:
     """Train one cell, or go on with it, and measure it: accuracies in percent, and the verdict."""
-    import ownlatent as ol
-    from benchmarks.ablations.scales import data, register_views
-    from benchmarks.kept import keep
-
     register_views(SCALES[scale])
     train, test = data(scale, data_folder)
     with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
