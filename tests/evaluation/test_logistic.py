@@ -85,6 +85,23 @@ def test_principal_axes_undo_bad_conditioning():
     assert objective(x, targets, weight[0], bias[0], 1e-5) <= reference * (1 + 1e-4)
 
 
+def test_axes_where_single_precision_does_not_converge(monkeypatch):
+    """LAPACK gives up on some covariances of collapsed features, in float32 and not in float64."""
+    x = torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
+    expected = logistic.principal_axes(x)
+    eigh = torch.linalg.eigh
+
+    def fails_in_single(matrix):
+        if matrix.dtype == torch.float32:
+            raise torch.linalg.LinAlgError("did not converge")
+        return eigh(matrix)
+
+    monkeypatch.setattr(torch.linalg, "eigh", fails_in_single)
+    axes = logistic.principal_axes(x)
+    assert axes.dtype == torch.float32
+    torch.testing.assert_close(axes.abs(), expected.abs(), rtol=1e-3, atol=1e-4)
+
+
 def test_stopping_short_is_said(digits):
     with pytest.warns(UserWarning, match=r"after 2 steps.*1e-06"):
         logistic.fit(*digits, 10, (1e-6,), max_steps=2)

@@ -11,7 +11,11 @@ from torch import Tensor
 
 def principal_axes(x: Tensor) -> Tensor:
     """Orthogonal matrix ``[D, D]`` whose columns are the principal axes of the rows of ``x``."""
-    axes: Tensor = torch.linalg.eigh(x.T @ x)[1]
+    covariance = x.T @ x
+    try:
+        axes: Tensor = torch.linalg.eigh(covariance)[1]
+    except torch.linalg.LinAlgError:  # met with collapsed features, most of them nearly constant
+        axes = torch.linalg.eigh(covariance.double())[1].to(x)
     return axes
 
 
