@@ -33,7 +33,8 @@ class Resume:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Measure an encoder on labelled images: kNN and a linear probe, beside baselines."""
+    """Measure an encoder on labelled images: neighbours, linear probes, fine-tuning, with all
+    labels or few, beside baselines."""
 
     run: Positional[Path]
     """Run folder, or its encoder/."""
@@ -41,8 +42,8 @@ class Evaluate:
     """Labelled images (class folders, .npz or Parquet) to fit on."""
     test: str | None = None
     """Labelled images to score on. [a fifth of each class of the data]"""
-    protocols: tuple[Literal["knn", "linear"], ...] = ("knn", "linear")
-    """What to measure."""
+    protocols: tuple[str, ...] = ("knn", "linear")
+    """What to measure: knn, linear, sgd or finetune; with fewer labels linear@1% or knn@5-shot."""
     label: str | None = None
     """Column of a table that holds the labels. [label, class, target or y]"""
     network: Literal["online", "target", "middle"] | None = None
@@ -51,8 +52,12 @@ class Evaluate:
     """Also measure random initialisation and raw pixels."""
     limit: int | None = None
     """Fit on the first this many images."""
+    epochs: int | None = None
+    """Passes of the protocols that train. [sgd 80, finetune 30]"""
     seed: int = 0
     """Seed of splits and of the random initialisation."""
+    splits: Path | None = None
+    """Folder to list the samples in whose labels smaller budgets see."""
     device: str = "cpu"
     """Where features are computed: cpu or cuda."""
 

@@ -75,10 +75,10 @@ def linear_probe(
     if len(strengths) > 1:
         held = stratified_holdout(targets, holdout, seed)
         fitted = train[~held]
-        standard = _standardise(fitted, fitted)
+        standard = standardise(fitted, fitted)
         axes = logistic.principal_axes(standard)  # half the cost of a probe on wide features
         weight, bias = logistic.fit(standard, targets[~held], len(classes), strengths, axes=axes)
-        logits = _standardise(train[held], fitted) @ weight + bias[:, None]
+        logits = standardise(train[held], fitted) @ weight + bias[:, None]
         right = (logits.argmax(dim=-1) == targets[held]).double().mean(dim=1)
         held_out = dict(zip(strengths, right.tolist(), strict=True))
         strength = max(strengths, key=lambda s: (held_out[s], s))
@@ -87,9 +87,9 @@ def linear_probe(
             f"training samples (seed {seed}), refitted on all {len(train):,}"
         )
 
-    standard = _standardise(train, train)
+    standard = standardise(train, train)
     weight, bias = logistic.fit(standard, targets, len(classes), [strength], axes=axes)
-    logits = _standardise(test.to(train), train) @ weight[0] + bias[0]
+    logits = standardise(test.to(train), train) @ weight[0] + bias[0]
     return ProbeResult(
         correct=int((classes[logits.argmax(dim=1)] == test_labels).sum()),
         n_test=len(test),
@@ -127,7 +127,7 @@ def stratified_holdout(targets: Tensor, fraction: float, seed: int) -> Tensor:
     return mask.to(targets.device)
 
 
-def _standardise(features: Tensor, reference: Tensor) -> Tensor:
+def standardise(features: Tensor, reference: Tensor) -> Tensor:
     """``features`` with the mean and standard deviation of ``reference`` taken out, float32."""
     std, mean = torch.std_mean(reference, dim=0, correction=0)
     # A feature that varies by less than float32 resolves is constant: it is centred, not blown up.

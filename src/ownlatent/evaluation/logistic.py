@@ -14,7 +14,7 @@ def principal_axes(x: Tensor) -> Tensor:
     covariance = x.T @ x
     try:
         axes: Tensor = torch.linalg.eigh(covariance)[1]
-    except torch.linalg.LinAlgError:  # met with collapsed features, most of them nearly constant
+    except RuntimeError:  # LAPACK's, met with collapsed features, most of them nearly constant
         axes = torch.linalg.eigh(covariance.double())[1].to(x)
     return axes
 

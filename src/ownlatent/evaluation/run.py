@@ -2,39 +2,23 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ownlatent.card import write_card
 from ownlatent.checks import SEED, require_within
 from ownlatent.data import Data, overlap
 from ownlatent.encoder import EncoderFolder
 from ownlatent.errors import UsageError
-from ownlatent.evaluation.features import embed
-from ownlatent.evaluation.interval import Accuracy
-from ownlatent.evaluation.knn import SETTINGS, knn
-from ownlatent.evaluation.linear import linear_probe, stratified_holdout
+from ownlatent.evaluation.labels import listed
+from ownlatent.evaluation.linear import stratified_holdout
+from ownlatent.evaluation.protocols import Split, Subject, Wanted
 from ownlatent.kinds import KINDS, Samples
 
-PROTOCOLS = ("knn", "linear")
-
-
-@dataclass(frozen=True)
-class Split:
-    """Labelled samples to fit on and to score on."""
-
-    train: Samples
-    train_rows: Tensor
-    test: Samples
-    test_rows: Tensor
-
-    def labels(self) -> tuple[Tensor, Tensor]:
-        assert self.train.labels is not None and self.test.labels is not None
-        return self.train.labels[self.train_rows], self.test.labels[self.test_rows]
+DEFAULT = ("knn", "linear")
 
 
 def evaluate(
@@ -42,12 +26,14 @@ def evaluate(
     data: Data | Samples,
     *,
     test: Data | Samples | None = None,
-    protocols: Sequence[str] = PROTOCOLS,
+    protocols: Sequence[str] = DEFAULT,
     label: str | None = None,
     network: str | None = None,
     baselines: bool = True,
     limit: int | None = None,
+    epochs: int | None = None,
     seed: int = 0,
+    splits: str | Path | None = None,
     device: str = "cpu",
 ) -> dict[str, Any]:
     """Measure an encoder on labelled images.
@@ -58,12 +44,18 @@ def evaluate(
             canvases decoded before.
         test: labelled images to score on, once. Without it a fifth of each class of ``data``,
             chosen by ``seed``, is kept apart for that.
-        protocols: "knn" (both published settings) and "linear".
+        protocols: "knn" (both published settings), "linear" (logistic regression), "sgd" (a
+            linear map by SGD, settings swept) and "finetune" (the whole network). Each also with
+            fewer labels: "linear@1%" and "finetune@10%" see a share of each class's, "knn@5-shot"
+            five of each, drawn by ``seed`` from those to fit on.
         label: the column of a table that holds the labels.
         network: "online" (the default) or "target".
         baselines: also measure the same network at random initialisation, and raw pixels.
         limit: fit on the first ``limit`` images only.
+        epochs: passes of the protocols that train; by default "sgd" takes 80 and "finetune" 30.
         seed: of the split, the probe's held-out part and the random initialisation.
+        splits: folder to write the names of the samples in, whose labels each smaller budget
+            sees: a table of name and class for each.
         device: where features are computed.
 
     Returns:
@@ -74,15 +66,18 @@ def evaluate(
     Raises:
         UsageError: there is no encoder, or the data have no usable labels.
     """
-    unknown = [p for p in protocols if p not in PROTOCOLS]
-    if unknown or not protocols:
-        raise UsageError(f"Choose protocols among {', '.join(PROTOCOLS)}; got {list(protocols)}.")
+    wanted = [Wanted.parse(each) for each in protocols]
+    if not wanted:
+        raise UsageError(f"Choose protocols, such as {', '.join(DEFAULT)}.")
+    require_within("epochs", epochs, 1, 10**6)
     require_within("limit", limit, 1, 10**9)
     require_within("seed", seed, *SEED)
     _require_device(device)
     folder = EncoderFolder.find(run)
     encoder = folder.load(network).to(device)
     split = _split(data, test, encoder.preprocessing, label, limit, seed)
+    if splits is not None:
+        _write_splits(Path(splits), split, wanted, seed)
     name = f"{folder.config['provenance'].get('method', 'encoder').upper()} " + (
         f"({network or folder.config['networks'][0]})"
     )
@@ -93,23 +88,23 @@ def evaluate(
         sets.append((name, raw.to(device)))
     results = []
     for features, net in sets:
-        train = embed(net, split.train, device=device)[split.train_rows]
-        scored = embed(net, split.test, device=device)[split.test_rows]
-        for protocol, result in _measure(train, scored, split, protocols, seed):
-            low, high = result.interval
-            results.append(
-                {
-                    "features": features,
-                    "protocol": protocol,
-                    "accuracy": result.accuracy,
-                    "low": low,
-                    "high": high,
-                    "n_train": result.n_train,
-                    "n_test": result.n_test,
-                    "seed": seed,
-                    "details": result.protocol,
-                }
-            )
+        subject = Subject(features, net, split, seed, device, epochs)
+        for each in wanted:
+            for protocol, result in each.measure(subject):
+                low, high = result.interval
+                results.append(
+                    {
+                        "features": features,
+                        "protocol": protocol,
+                        "accuracy": result.accuracy,
+                        "low": low,
+                        "high": high,
+                        "n_train": result.n_train,
+                        "n_test": result.n_test,
+                        "seed": seed,
+                        "details": result.protocol,
+                    }
+                )
     report = {
         "encoder": str(folder.path),
         "results": results,
@@ -127,6 +122,14 @@ def evaluate(
     return report
 
 
+def _write_splits(folder: Path, split: Split, wanted: Sequence[Wanted], seed: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    labels, _ = split.labels()
+    for budget in {each.budget for each in wanted if each.budget}:
+        rows = split.train_rows[budget.rows(labels, seed, split.train.classes)]
+        (folder / f"{budget}.tsv").write_text(listed(split.train, rows) + "\n")
+
+
 def _require_device(name: str) -> None:
     try:
         device = torch.device(name)
@@ -136,35 +139,6 @@ def _require_device(name: str) -> None:
         raise UsageError(f"device must be cpu or cuda; got {name!r}.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"There is no GPU {name!r} here; take --device cpu, or check the driver.")
-
-
-def _measure(
-    train: Tensor, test: Tensor, split: Split, protocols: Sequence[str], seed: int
-) -> list[tuple[str, Accuracy]]:
-    train_labels, test_labels = split.labels()
-    measured: list[tuple[str, Accuracy]] = []
-    if "linear" in protocols:
-        probe = linear_probe(train, train_labels, test, test_labels, seed=seed)
-        measured.append(("linear probe", probe))
-    if "knn" in protocols:
-        # Ids tell samples apart within one source; two folders may share relative names.
-        same = split.train is split.test
-        train_ids = split.train.ids[split.train_rows] if same else None
-        test_ids = split.test.ids[split.test_rows] if same else None
-        for k, temperature in SETTINGS:
-            if k < len(train):
-                near = knn(
-                    train,
-                    train_labels,
-                    test,
-                    test_labels,
-                    k=k,
-                    temperature=temperature,
-                    train_ids=train_ids,
-                    test_ids=test_ids,
-                )
-                measured.append((f"kNN (k={k}, T={temperature:g})", near))
-    return measured
 
 
 def _split(
