@@ -36,8 +36,9 @@ class Evaluate:
     """Measure an encoder on labelled images: neighbours, linear probes, fine-tuning, with all
     labels or few, beside baselines."""
 
-    run: Positional[Path]
-    """Run folder, or its encoder/."""
+    run: Positional[str]
+    """Run folder, or its encoder/; or one trained elsewhere: timm's name of it, a state dict (with
+    --backbone), or a folder of Hugging Face's."""
     data: str
     """Labelled images (class folders, .npz or Parquet) to fit on."""
     test: str | None = None
@@ -48,6 +49,8 @@ class Evaluate:
     """Column of a table that holds the labels. [label, class, target or y]"""
     network: Literal["online", "target", "middle"] | None = None
     """Which network. [the one the method is evaluated by]"""
+    backbone: str | None = None
+    """Network that a state dict is of, such as resnet50."""
     baselines: bool = True
     """Also measure random initialisation and raw pixels."""
     limit: int | None = None

@@ -140,6 +140,11 @@ class EncoderFolder:
             f"There is no encoder in {path}; give a run folder that has finished, or its encoder/."
         )
 
+    def title(self, network: str | None = None) -> str:
+        """What it is called in a table: method and network."""
+        method = str(self.config["provenance"].get("method", "encoder")).upper()
+        return f"{method} ({network or self.config['networks'][0]})"
+
     def blank(self, seed: int | None = None, network: str | None = None) -> Encoder:
         """The encoder with a fresh random start instead of its weights."""
         preprocessing = _preprocessing(self.config)

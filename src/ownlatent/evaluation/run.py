@@ -16,6 +16,7 @@ from ownlatent.errors import UsageError
 from ownlatent.evaluation.labels import listed
 from ownlatent.evaluation.linear import stratified_holdout
 from ownlatent.evaluation.protocols import Split, Subject, Wanted
+from ownlatent.foreign import find_encoder
 from ownlatent.kinds import KINDS, Samples
 
 DEFAULT = ("knn", "linear")
@@ -29,6 +30,7 @@ def evaluate(
     protocols: Sequence[str] = DEFAULT,
     label: str | None = None,
     network: str | None = None,
+    backbone: str | None = None,
     baselines: bool = True,
     limit: int | None = None,
     epochs: int | None = None,
@@ -39,7 +41,8 @@ def evaluate(
     """Measure an encoder on labelled images.
 
     Args:
-        run: a run folder or its ``encoder/``.
+        run: a run folder or its ``encoder/``; or an encoder that was trained elsewhere: what timm
+            calls it, a state dict, or a folder of Hugging Face's (:func:`find_encoder`).
         data: labelled images (class folders, ``.npz`` or Parquet) that probes are fitted on, or
             canvases decoded before.
         test: labelled images to score on, once. Without it a fifth of each class of ``data``,
@@ -50,6 +53,7 @@ def evaluate(
             five of each, drawn by ``seed`` from those to fit on.
         label: the column of a table that holds the labels.
         network: "online" (the default) or "target".
+        backbone: the network that a state dict is of.
         baselines: also measure the same network at random initialisation, and raw pixels.
         limit: fit on the first ``limit`` images only.
         epochs: passes of the protocols that train; by default "sgd" takes 80 and "finetune" 30.
@@ -73,15 +77,12 @@ def evaluate(
     require_within("limit", limit, 1, 10**9)
     require_within("seed", seed, *SEED)
     _require_device(device)
-    folder = EncoderFolder.find(run)
+    folder = find_encoder(run, backbone)
     encoder = folder.load(network).to(device)
     split = _split(data, test, encoder.preprocessing, label, limit, seed)
     if splits is not None:
         _write_splits(Path(splits), split, wanted, seed)
-    name = f"{folder.config['provenance'].get('method', 'encoder').upper()} " + (
-        f"({network or folder.config['networks'][0]})"
-    )
-    sets: list[tuple[str, nn.Module]] = [(name, encoder)]
+    sets: list[tuple[str, nn.Module]] = [(folder.title(network), encoder)]
     if baselines:
         sets.append(("random initialisation", folder.blank(seed).to(device)))
         name, raw = KINDS[encoder.preprocessing.kind].raw(encoder.preprocessing)
@@ -106,7 +107,7 @@ def evaluate(
                     }
                 )
     report = {
-        "encoder": str(folder.path),
+        "encoder": str(run),
         "results": results,
         "data": {
             "train": len(split.train_rows),
@@ -115,7 +116,7 @@ def evaluate(
             "test_images_in_train": overlap(split.train, split.test) if test is not None else 0,
         },
     }
-    if folder.path.name == "encoder":
+    if isinstance(folder, EncoderFolder) and folder.path.name == "encoder":
         path = folder.path.parent / "evaluation.json"
         path.write_text(json.dumps(report, indent=2) + "\n")
         write_card(path.parent)
