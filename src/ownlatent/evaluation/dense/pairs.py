@@ -1,6 +1,6 @@
 """Images and what is known of each of their pixels, in memory at one size."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ownlatent.data.decode import FORMATS
+from ownlatent.encoder import Encoder
 from ownlatent.errors import UsageError
 
 _ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
@@ -95,3 +96,19 @@ def opened(file: Path) -> Image.Image:
     except Exception as error:  # decoders meet damage with many types
         raise UsageError(f"{file} cannot be read ({error}); mend it or take it out.") from error
     return image
+
+
+def parts(images: Tensor) -> Sequence[Tensor]:
+    """A few images at a time, for what is seen whole."""
+    few: Sequence[Tensor] = torch.split(images, 8)
+    return few
+
+
+def normalised(images: Tensor, encoder: Encoder, device: torch.device) -> Tensor:
+    """uint8 ``[B, 3, H, W]`` as the encoder's backbone takes it, at its own size."""
+    mean, std = (
+        torch.tensor(values, device=device).view(-1, 1, 1)
+        for values in (encoder.preprocessing.mean, encoder.preprocessing.std)
+    )
+    x = (images.to(device).float() / 255 - mean) / std
+    return x.contiguous(memory_format=torch.channels_last)

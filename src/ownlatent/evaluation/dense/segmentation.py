@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ownlatent.encoder import Encoder
 from ownlatent.errors import UsageError
 from ownlatent.evaluation.dense.overlaps import Segmentation, confusion
-from ownlatent.evaluation.dense.pairs import Pairs, open_pairs, opened
+from ownlatent.evaluation.dense.pairs import Pairs, normalised, open_pairs, opened, parts
 from ownlatent.networks.maps import FeatureMap
 
 VOID = 255
@@ -144,10 +144,11 @@ def segment(
         torch.manual_seed(seed)
         net = _network(encoder, classes, train.images.shape[-2:]).to(device)
     _fit(net, encoder, train, recipe, seed, device)
-    found = torch.cat([
-        net(_normalised(images, encoder, device)).argmax(1).cpu()
-        for images in _parts(test.images)
-    ])  # fmt: skip
+    with torch.inference_mode():
+        found = torch.cat([
+            net(normalised(images, encoder, device)).argmax(1).cpu()
+            for images in parts(test.images)
+        ])  # fmt: skip
     counts = confusion(found, test.targets.long(), classes, VOID)
     return Segmentation.of(counts, seed), found.to(torch.uint8)
 
@@ -156,20 +157,6 @@ def _network(encoder: Encoder, classes: int, size: Sequence[int]) -> FCN:
     side = min(encoder.preprocessing.size, *size)
     backbone = copy.deepcopy(encoder.backbone)
     return FCN(FeatureMap(backbone, dilate=True, size=max(side, 32)), classes)
-
-
-def _parts(images: Tensor) -> Sequence[Tensor]:
-    parts: Sequence[Tensor] = torch.split(images, 8)
-    return parts
-
-
-def _normalised(images: Tensor, encoder: Encoder, device: torch.device) -> Tensor:
-    mean, std = (
-        torch.tensor(values, device=device).view(-1, 1, 1)
-        for values in (encoder.preprocessing.mean, encoder.preprocessing.std)
-    )
-    x = (images.to(device).float() / 255 - mean) / std
-    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _fit(
@@ -195,7 +182,7 @@ def _fit(
             for row in rows.tolist()
         ]
         images, masks = (torch.stack(part) for part in zip(*cut, strict=True))
-        logits = net(_normalised(images, encoder, device))
+        logits = net(normalised(images, encoder, device))
         truth = masks.to(device).long()
         # A batch of void alone has no mean.
         loss = F.cross_entropy(logits, truth, ignore_index=VOID, reduction="sum")
@@ -203,7 +190,7 @@ def _fit(
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
-    net.eval().requires_grad_(False)
+    net.eval()
 
 
 def crop_both(
