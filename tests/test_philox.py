@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
+from ownlatent.errors import UsageError
 from ownlatent.philox import philox, uniform, words
 
 SEED, EPOCH = torch.tensor(11), torch.tensor(3)
@@ -168,3 +169,12 @@ def test_neighbouring_ids_are_independent():
         cells = np.floor(drawn[:-lag] * 16) * 16 + np.floor(drawn[lag:] * 16)
         counts = np.bincount(cells.astype(int), minlength=256)
         assert stats.chisquare(counts).pvalue > 1e-4
+
+
+def test_more_than_a_stream_holds_is_refused() -> None:
+    ids = torch.tensor([1])
+    last = words(ids, seed=SEED, epoch=EPOCH, stream=1, count=4 << 16)[0, -4:]
+    first = words(ids, seed=SEED, epoch=EPOCH, stream=2, count=4)[0]
+    assert not torch.equal(last, first)
+    with pytest.raises(UsageError, match="smaller --size"):
+        words(ids, seed=SEED, epoch=EPOCH, stream=1, count=(4 << 16) + 1)

@@ -14,10 +14,13 @@ import math
 import torch
 from torch import Tensor
 
+from ownlatent.errors import UsageError
+
 _WORD = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
+_BLOCKS = 1 << 16  # of a stream
 
 
 def _product(word: Tensor, multiplier: int) -> tuple[Tensor, Tensor]:
@@ -56,21 +59,29 @@ def words(ids: Tensor, *, seed: Tensor | int, epoch: Tensor, stream: int, count:
     Args:
         ids: int64 ``[B]``, one identity per sample (all 64 bits are used).
         seed, epoch: int64 scalars as tensors, so that a compiled caller is not specialised on them.
-        stream: what the draw is for (a view's number, say); streams never overlap.
+        stream: what the draw is for (a view's number, say), up to 2**15; streams never overlap.
         count: words wanted per id.
 
     Returns:
         int64 ``[B, count]`` with values in ``[0, 2**32)``.
+
+    Raises:
+        UsageError: more words are wanted than a stream holds.
     """
     low, high = ids & _WORD, (ids >> 32) & _WORD
     blocks = math.ceil(count / 4)
+    if blocks > _BLOCKS:
+        raise UsageError(
+            f"A view draws at most {4 * _BLOCKS:,} random numbers of a sample, and {count:,} are "
+            "asked for: take a smaller --size, or views without noise."
+        )
     block = torch.arange(blocks, device=ids.device)
     # One counter per (id, block, stream, epoch); the key is the seed.
     counter = (
         low[:, None],
         high[:, None],
         (epoch & _WORD).expand(1, 1),
-        (block + stream * 65536)[None, :],
+        (block + stream * _BLOCKS)[None, :],
     )
     key = (seed & _WORD, (seed >> 32) & _WORD)
     shape = (len(ids), blocks)

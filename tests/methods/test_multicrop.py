@@ -144,7 +144,7 @@ def _by_hand(name: str, method: Any, pair: list[Tensor]) -> Tensor:
 def _masked(method: Any, view: Tensor) -> Tensor:
     """Image by image, its visible patches (of one pixel here) in the order of the image."""
     net, decoder, side = method.online.backbone, method.decoder, view.shape[-1]
-    order = random_order(len(view), side * side, method.seed, view.device)
+    order = random_order(len(view), side * side, (int(method.key), 0, 0), view.device)
     errors = []
     for image, places in zip(view, order, strict=True):
         visible = places[: side * side // 4].sort().values

@@ -74,11 +74,36 @@ def test_loss_and_gradients_are_the_official_codes(
 
 
 def test_each_image_has_an_order_of_its_own_and_each_step_another() -> None:
-    order = random_order(64, 16, 3, torch.device("cpu"))
+    order = random_order(64, 16, (7, 3), torch.device("cpu"))
     assert torch.equal(order.sort(1).values, torch.arange(16).expand(64, 16))
     assert len({tuple(row.tolist()) for row in order}) == 64
-    assert torch.equal(order, random_order(64, 16, 3, torch.device("cpu")))
-    assert not torch.equal(order, random_order(64, 16, 4, torch.device("cpu")))
+    assert torch.equal(order, random_order(64, 16, (7, 3), torch.device("cpu")))
+    # Every bit of the key counts: a seed of torch's CPU generator keeps 32.
+    others = [(7, 4), (8, 3), (7 + 2**32, 3)]
+    assert not any(torch.equal(order, random_order(64, 16, k, order.device)) for k in others)
+
+
+def test_masks_follow_the_seed_the_step_and_the_micro_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from ownlatent.methods import mae as room
+
+    drawn = []
+
+    def watched(*given: Any) -> Tensor:
+        drawn.append(random_order(*given))
+        return drawn[-1]
+
+    monkeypatch.setattr(room, "random_order", watched)
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        net, _ = backbone("small-vit", 3, 16)
+        method: Any = MAE(net, width=8, depth=1, heads=2)
+        for step in (0, 1):
+            method.before_step(step, 10, 0.0)
+            for _ in range(2):
+                method([torch.zeros(4, 3, 16, 16)])
+    assert len({tuple(order.flatten().tolist()) for order in drawn}) == 8
 
 
 @pytest.mark.parametrize("given", ["small-resnet", "resnet18"])

@@ -21,7 +21,7 @@ from ownlatent.objectives import mae
 class MAE(Method):
     """A ViT sees a quarter of an image's patches, and a small decoder paints the others.
 
-    Of the views the first is taken; the second and local crops are ignored. The encoder keeps
+    Of the views the first is taken. The encoder keeps
     timm's initialisation where the official code has Xavier's. Features for the verdict are those
     of the visible patches.
 
@@ -47,6 +47,7 @@ class MAE(Method):
         "heads": (1, 256),
     }
 
+    local_crops = False
     key: Tensor
 
     def __init__(
@@ -70,13 +71,16 @@ class MAE(Method):
         self.decoder = MaskedDecoder(backbone.num_features, pixels, width, depth, heads)
         # Drawn with the weights: masks follow the run's seed, and are the same in every process.
         self.register_buffer("key", torch.randint(2**31, ()))
-        self.mask, self.normalise, self.seed = mask, normalise, 0
+        self.mask, self.normalise = mask, normalise
+        self.step, self.part = 0, 0
 
     def forward(self, views: list[Tensor]) -> Outcome:
         view, net = views[0], self.online.backbone
         patches = patchify(view, self.patch)
         count, length, _ = patches.shape
-        order = random_order(count, length, self.seed, view.device)
+        drawn = int(self.key), self.step, self.part
+        self.part += 1  # micro-batches of a step have masks of their own
+        order = random_order(count, length, drawn, view.device)
         visible = max(1, int(length * (1 - self.mask)))
         encoded = encode(net, view, order[:, :visible])
         rows, columns = (side // p for side, p in zip(view.shape[2:], self.patch, strict=True))
@@ -86,4 +90,4 @@ class MAE(Method):
         return Outcome(mae(pixels, patches, masked, self.normalise), features, features)
 
     def before_step(self, step: int, total_steps: int, epoch: float) -> None:
-        self.seed = int(self.key) * 2**31 + step
+        self.step, self.part = step, 0

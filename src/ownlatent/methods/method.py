@@ -45,6 +45,8 @@ class Method(nn.Module, ABC):
     the one that ``ownlatent pretrain`` takes by itself."""
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}
     """The least and the most of numeric options, where :data:`.options.BOUNDS` does not fit."""
+    local_crops: ClassVar[bool] = True
+    """Whether ``forward`` makes use of them."""
     online: Tower
     """The network that is being trained."""
 

@@ -1,5 +1,6 @@
 """A vision transformer that sees some of its patches, and the decoder that fills in the others."""
 
+import hashlib
 from functools import partial
 from typing import Any
 
@@ -38,12 +39,14 @@ def fix_positions(net: Any) -> None:
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
-def random_order(count: int, length: int, seed: int, device: torch.device) -> Tensor:
+def random_order(count: int, length: int, key: tuple[int, ...], device: torch.device) -> Tensor:
     """A random order of ``length`` patches for each of ``count`` images of this process.
 
-    Drawn for the images of all processes, of which each takes its own: one process is two.
+    Drawn for the images of all processes, of which each takes its own: one process is two. Every
+    number of ``key`` counts: they are hashed, for torch's generator takes 32 bits of a seed.
     """
-    generator = torch.Generator().manual_seed(seed)
+    hashed = hashlib.blake2b(repr(key).encode(), digest_size=4).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(hashed, "big"))
     noise = torch.rand(count * world_size(), length, generator=generator, device="cpu")
     return own(noise).argsort(1).to(device)
 

@@ -29,7 +29,7 @@ from ownlatent.training.log import Log
 from ownlatent.training.loop import train
 from ownlatent.training.observer import Diverged, Observer
 from ownlatent.training.provenance import differences, machine, versions
-from ownlatent.training.resolve import require_share
+from ownlatent.training.resolve import requested, require_share
 from ownlatent.training.session import Session, prepare, samples_for
 from ownlatent.training.verdict import Collapsed
 
@@ -117,6 +117,7 @@ def run(config: Pretrain, data: Data | Samples | None = None) -> Run:
     require_options(config, BOUNDS)
     folder = RunFolder(config.out)
     folder.refuse_if_taken()
+    requested(config)  # what is wrong with it is said before anything is read
     samples = samples_for(config, data)
     # So that the folder says which it was.
     config = replace(config, backbone=config.backbone or KINDS[samples.kind].backbone)

@@ -11,9 +11,28 @@ import torch
 from ownlatent.config import Plan, Pretrain
 from ownlatent.errors import UsageError
 from ownlatent.kinds import KINDS, Samples
-from ownlatent.methods import find, preset
+from ownlatent.methods import Method, find, preset
 from ownlatent.methods.options import defaults, parse, settle
+from ownlatent.methods.presets import Preset
 from ownlatent.training.provenance import cpu_computes_bf16
+
+
+def requested(config: Pretrain) -> tuple[Preset, type[Method], dict[str, Any]]:
+    """What is asked for, as far as it can be judged before the data are read.
+
+    Returns:
+        the preset, the method and the options given for it.
+
+    Raises:
+        UsageError: there is no such method, preset or option, or two of them contradict.
+    """
+    recipe, method = preset(config.method, config.preset), find(config.method)
+    asked = settle(config.method, method, parse(config.set))
+    if config.steps is not None and config.epochs is not None:
+        raise UsageError("Give --steps or --epochs, not both.")
+    if config.crops and not method.local_crops:
+        raise UsageError(f"{config.method} makes no use of local crops: leave --crops out.")
+    return recipe, method, asked
 
 
 def plan(config: Pretrain, samples: Samples, device: torch.device, world: int) -> Plan:
@@ -22,8 +41,7 @@ def plan(config: Pretrain, samples: Samples, device: torch.device, world: int) -
     Raises:
         UsageError: the choices contradict one another or the data.
     """
-    recipe, method = preset(config.method, config.preset), find(config.method)
-    asked = settle(config.method, method, parse(config.set))
+    recipe, method, asked = requested(config)
 
     def pick(name: str) -> Any:
         given = getattr(config, name)
@@ -44,8 +62,6 @@ def plan(config: Pretrain, samples: Samples, device: torch.device, world: int) -
     bn_group = pick("bn_group")
     if bn_group is not None:
         bn_group = _group(bn_group, batch_size // config.accumulate, world, config.bn_group)
-    if config.steps is not None and config.epochs is not None:
-        raise UsageError("Give --steps or --epochs, not both.")
     steps_per_epoch = images // batch_size
     total = config.steps if config.steps is not None else pick("epochs") * steps_per_epoch
     looks = KINDS[samples.kind].looks(config, samples, recipe.views)
