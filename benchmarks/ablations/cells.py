@@ -68,12 +68,16 @@ def launch(
     )
 
 
+PRESET: dict[str, dict[str, Any]] = {"byol": {"predictor_lr": 1.0}}
+"""What presets held when the record was begun, and no longer do. It is no part of a cell's name."""
+
+
 def run(folder: Path, options: dict[str, Any], scale: str, data_folder: str | None) -> Any:
     """Train one cell, or go on with it, and measure it: accuracies in percent, and the verdict."""
     register_views(SCALES[scale])
     train, test = data(scale, data_folder)
     with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
-        keep(folder, train, **options)
+        keep(folder, train, **PRESET.get(options["method"], {}) | options)
     verdict = json.loads((folder / "verdict.json").read_text())["verdict"]
     if verdict == "diverged":
         return {"verdict": verdict, "options": options}

@@ -111,7 +111,14 @@ DEFAULT = _small("byol", 0.2, options={})
 
 PRESETS: dict[str, dict[str, Preset]] = {
     "byol": {
-        "small": _small("byol", 0.4, options={"tau": 0.97, "hidden": 1024}),
+        "small": _small(
+            "byol",
+            0.001,
+            optimizer="adamw",
+            weight_decay=0.05,
+            predictor_lr=10,
+            options={"tau": 0.97, "hidden": 1024},
+        ),
         "paper-40": _byol(40, 0.45, 1e-6, 0.97),
         "paper-100": _byol(100, 0.45, 1e-6, 0.99),
         "paper-300": _byol(300, 0.3, 1e-6, 0.99),
