@@ -129,6 +129,8 @@ def main() -> None:
     }
     failed = fill(RECORD, todo, cell, arguments.jobs)
     record = read_record(RECORD)
+    if not record:
+        raise SystemExit("There is nothing to put into the tables.")
     document = DOCS / "results.md"
     lines = [*speaker_table(record), ""]
     lines += standing(document, "audio", views_table(record))

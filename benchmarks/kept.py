@@ -55,7 +55,7 @@ def fill(
         for number, done in enumerate(as_completed(started), start=1):
             name, error = started[done], done.exception()
             if error is None:
-                given[name] = done.result()
+                given = read_record(record) | {name: done.result()}  # others may fill it as well
                 _write(record, given)
             failed += error is not None
             told = f"failed: {error}" if error else "done"

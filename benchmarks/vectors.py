@@ -14,9 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 from kept import RESULTS, fill, keep, read_record
-from tables import DOCS, spread, write
+from pyarrow import csv
+from tables import DOCS, spread, standing, write
 
 RECORD = RESULTS / "vectors.json"
 
@@ -41,37 +43,41 @@ FEW, DRAWS = 10, 5
 MOST_ROWS = 10_000
 
 
-def table(folder: Path, name: str):
-    """The table; ages of abalones in the usual three classes, classes of wine as they are."""
-    from ownlatent.data.table import open_table
-
-    opened = open_table(folder / f"{TABLES[name]}.csv.gz", label="-1", labelled=True)
+def table(folder: Path, name: str) -> tuple[pa.Table, torch.Tensor]:
+    """Features and labels; ages of abalones in the usual three classes, wine's as they are."""
+    whole = csv.read_csv(
+        folder / f"{TABLES[name]}.csv.gz",
+        read_options=csv.ReadOptions(autogenerate_column_names=True),
+    )
+    last = whole.column_names[-1]
     if name == "abalone":
-        rings = torch.tensor([int(c) for c in opened.classes])[opened.labels]
-        opened = replace(opened, labels=(rings > 8).long() + (rings > 10).long(), classes=None)
-    return opened
-
-
-def part(whole, rows):
-    return replace(
-        whole, values=whole.values[rows], ids=whole.ids[rows], labels=whole.labels[rows],
-        names=[whole.names[row] for row in rows.tolist()], digests=whole.digests[rows.numpy()],
-    )  # fmt: skip
+        rings = torch.tensor(whole[last].to_pylist())
+        labels = (rings > 8).long() + (rings > 10).long()
+    else:
+        answers = whole[last].to_pylist()
+        order = {answer: number for number, answer in enumerate(sorted(set(answers)))}
+        labels = torch.tensor([order[answer] for answer in answers])
+    return whole.drop_columns([last]), labels
 
 
 def cell(folder: Path, name: str, seed: int, out: Path) -> dict[str, dict[str, float]]:
     """One split of one table: every method's features measured, and the baselines'."""
+    from ownlatent.data.table import open_table
     from ownlatent.encoder import EncoderFolder
     from ownlatent.evaluation import embed
     from ownlatent.evaluation.linear import stratified_holdout
     from ownlatent.kinds import KINDS
 
-    whole = table(folder, name)
+    whole, labels = table(folder, name)
     generator = torch.Generator().manual_seed(seed)
-    whole = part(whole, torch.randperm(len(whole), generator=generator)[:MOST_ROWS].sort().values)
-    held = stratified_holdout(whole.labels, 0.2, seed)
-    train, test = part(whole, (~held).nonzero()[:, 0]), part(whole, held.nonzero()[:, 0])
-    _, raw = KINDS["vectors"].raw(whole.columns)
+    taken = torch.randperm(len(labels), generator=generator)[:MOST_ROWS].sort().values
+    held = stratified_holdout(labels[taken], 0.2, seed)
+    rows, others = taken[~held], taken[held]
+    # Means, deviations and categories are those of the training rows.
+    train = replace(open_table(whole.take(rows.numpy())), labels=labels[rows])
+    test = open_table(whole.take(others.numpy()), columns=train.columns)
+    test = replace(test, labels=labels[others])
+    _, raw = KINDS["vectors"].raw(train.columns)
     sets = {"raw features": (embed(raw, train), embed(raw, test))}
     sets["PCA"] = pca(*sets["raw features"])
     for method, own in METHODS.items():
@@ -125,7 +131,7 @@ def few_rows(labels, seed: int):
 
 def lines(record: dict[str, Any], seeds: int) -> list[str]:
     names = ["raw features", "PCA", "random encoder", *METHODS]
-    made = [f"| table | splits | what | {' | '.join(names)} |", "|" + "---|" * (len(names) + 3)]
+    made = [f"| table | what | splits | {' | '.join(names)} |", "|" + "---|" * (len(names) + 3)]
     for name in TABLES:
         found: dict[tuple[str, str], list[float]] = defaultdict(list)
         for seed in range(seeds):
@@ -134,9 +140,10 @@ def lines(record: dict[str, Any], seeds: int) -> list[str]:
                     found[what, features].append(100 * value)
         titles = {"linear": "linear probe", "few": f"linear, {FEW} labels a class", "knn": "kNN"}
         for what, title in titles.items():
-            row = [spread(found[what, features]) for features in names]
             count = len(found[what, names[0]])
-            made.append(f"| {name} | {count} | {title} | {' | '.join(row)} |")
+            row = " | ".join(spread(found[what, features]) for features in names)
+            lead = f"| {name} | {title} |"
+            made.append(f"{lead} {count} | {row} |" if count else f"{lead} - | missing |")
     return made
 
 
@@ -157,7 +164,7 @@ def main() -> None:
     failed = fill(RECORD, todo, cell, arguments.jobs)
     made = lines(read_record(RECORD), arguments.seeds)
     print("\n".join(made))
-    write(DOCS / "results.md", "vectors", made)
+    write(DOCS / "results.md", "vectors", standing(DOCS / "results.md", "vectors", made))
     if failed:
         raise SystemExit(f"{failed} cells failed.")
 

@@ -25,7 +25,11 @@ def table(axis: Axis, results: list[Result], base: list[float]) -> list[str]:
             continue
         half = half_width(deviation, freedom, n)
         apart = half_width(deviation, freedom, n, len(first.linear))
-        change = "" if result is first else _with(result.mean - first.mean, apart, "+.1f")
+        change = (
+            ""
+            if result is first or not first.linear
+            else _with(result.mean - first.mean, apart, "+.1f")
+        )
         printed = ""
         if result is not first and row.printed is not None and first.row.printed is not None:
             printed = f"{row.printed - first.row.printed:+.1f}"
