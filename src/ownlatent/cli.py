@@ -34,7 +34,7 @@ class Resume:
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
     """Measure an encoder on labelled images: neighbours, linear probes, fine-tuning, with all
-    labels or few, beside baselines."""
+    labels or few; or segmentation, depth or detection; beside baselines."""
 
     run: Positional[str]
     """Run folder, or its encoder/; or one trained elsewhere: timm's name of it, a state dict (with
@@ -44,7 +44,8 @@ class Evaluate:
     test: str | None = None
     """Labelled images to score on. [a fifth of each class of the data]"""
     protocols: tuple[str, ...] = ("knn", "linear")
-    """What to measure: knn, linear, sgd or finetune; with fewer labels linear@1% or knn@5-shot."""
+    """What to measure: knn, linear, sgd or finetune, with fewer labels linear@1% or knn@5-shot; or
+    one of segmentation, depth and detection, with --targets, --test and --test-targets."""
     label: str | None = None
     """Column of a table that holds the labels. [label, class, target or y]"""
     network: Literal["online", "target", "middle"] | None = None
@@ -63,6 +64,24 @@ class Evaluate:
     """Folder to list the samples in whose labels smaller budgets see."""
     device: str = "cpu"
     """Where features are computed: cpu or cuda."""
+    targets: str | None = None
+    """Masks, depth images or boxes (VOC's files or list, COCO's .json) of the data."""
+    test_targets: str | None = None
+    """Those of the test data."""
+    size: int | None = None
+    """Pixels that longer sides are brought down to, for targets. [detection 800; else as it is]"""
+    steps: int | None = None
+    """Optimizer steps, for targets. [300, of detection 200]"""
+    classes: int | None = None
+    """Classes of the masks. [as in those to train on]"""
+    void: int = 255
+    """Value of mask pixels that do not count."""
+    unit: float = 0.001
+    """Metres of a step of the depth images."""
+    neck: Literal["fpn", "c4"] = "fpn"
+    """Neck of detection."""
+    frozen: bool = False
+    """Segmentation trains its head alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,14 +237,7 @@ def _run(command: object) -> None:
     if isinstance(command, Pretrain | Resume):
         _train(command)
     elif isinstance(command, Evaluate):
-        from ownlatent.evaluation import evaluate
-        from ownlatent.evaluation.table import table
-
-        options = {k: v for k, v in vars(command).items() if k not in ("run", "data")}
-        measured = evaluate(command.run, command.data, **options)
-        print(table(measured["results"]))
-        if seen := measured["data"]["test_images_in_train"]:
-            print(f"Careful: {seen:,} test images also occur in the training data.")
+        _evaluate(command)
     elif isinstance(command, Views):
         from ownlatent.report.views import draw_sheet
 
@@ -297,3 +309,31 @@ def _train(command: Pretrain | Resume) -> None:
 def _end(message: str, code: int) -> None:
     print(message, file=sys.stderr)
     raise SystemExit(code)
+
+
+def _evaluate(command: Evaluate) -> None:
+    options = {k: v for k, v in vars(command).items() if k not in ("run", "data", "protocols")}
+    dense = [name for name in command.protocols if name in ("segmentation", "depth", "detection")]
+    own = ("targets", "test_targets", "size", "steps", "classes", "void", "unit", "neck", "frozen")
+    if not dense:
+        from ownlatent.evaluation import evaluate
+        from ownlatent.evaluation.table import table
+
+        options = {k: v for k, v in options.items() if k not in own}
+        measured = evaluate(command.run, command.data, protocols=command.protocols, **options)
+        print(table(measured["results"]))
+        if seen := measured["data"]["test_images_in_train"]:
+            print(f"Careful: {seen:,} test images also occur in the training data.")
+        return
+    if len(command.protocols) > 1 or not all((command.test, command.targets, command.test_targets)):
+        raise UsageError(
+            f"{dense[0].capitalize()} is measured by itself, and needs --targets, --test and "
+            "--test-targets."
+        )
+    from ownlatent.evaluation.dense.run import evaluate_dense
+    from ownlatent.evaluation.table import dense_table
+
+    shared = ("test", "network", "backbone", "baselines", "seed", "device")
+    options = {k: v for k, v in options.items() if k in (*shared, *own)}
+    report = evaluate_dense(command.run, command.data, protocol=dense[0], **options)
+    print(dense_table(report["results"]))

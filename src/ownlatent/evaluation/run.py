@@ -13,6 +13,7 @@ from ownlatent.checks import SEED, require_within
 from ownlatent.data import Data, overlap
 from ownlatent.encoder import EncoderFolder
 from ownlatent.errors import UsageError
+from ownlatent.evaluation.device import require_device
 from ownlatent.evaluation.labels import listed
 from ownlatent.evaluation.linear import stratified_holdout
 from ownlatent.evaluation.protocols import Split, Subject, Wanted
@@ -76,7 +77,7 @@ def evaluate(
     require_within("epochs", epochs, 1, 10**6)
     require_within("limit", limit, 1, 10**9)
     require_within("seed", seed, *SEED)
-    _require_device(device)
+    require_device(device)
     folder = find_encoder(run, backbone)
     encoder = folder.load(network).to(device)
     split = _split(data, test, encoder.preprocessing, label, limit, seed)
@@ -129,17 +130,6 @@ def _write_splits(folder: Path, split: Split, wanted: Sequence[Wanted], seed: in
     for budget in {each.budget for each in wanted if each.budget}:
         rows = split.train_rows[budget.rows(labels, seed, split.train.classes)]
         (folder / f"{budget}.tsv").write_text(listed(split.train, rows) + "\n")
-
-
-def _require_device(name: str) -> None:
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = torch.device("meta")
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"device must be cpu or cuda; got {name!r}.")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"There is no GPU {name!r} here; take --device cpu, or check the driver.")
 
 
 def _split(

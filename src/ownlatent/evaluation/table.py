@@ -44,3 +44,23 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
             )
         )
     return columns(rows)
+
+
+_SAID = ("features", "protocol", "seed", "n_train", "n_test", "details", "by class", "pixels")
+
+
+def dense_table(results: Sequence[Mapping[str, Any]]) -> str:
+    """One line per network: what segmentation, depth or detection measured.
+
+    Shares are in per cent; rel, rms (metres) and log10 are errors.
+    """
+    errors = ("rel", "rms", "log10")
+    names = [n for n in results[0] if n not in (*_SAID, "low", "high")]
+    interval = ["95 % interval"] if "low" in results[0] else []
+    rows = [("features", *names, *interval, "trained on", "scored on")]
+    for result in results:
+        figures = [f"{result[n]:.3f}" if n in errors else f"{100 * result[n]:.1f} %" for n in names]
+        ends = [f"{100 * result['low']:.1f} - {100 * result['high']:.1f} %"] if interval else []
+        counts = f"{result['n_train']:,}", f"{result['n_test']:,}"
+        rows.append((str(result["features"]), *figures, *ends, *counts))
+    return columns(rows)
