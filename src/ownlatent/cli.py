@@ -85,6 +85,33 @@ class Evaluate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Diagnose:
+    """Look at an encoder's features: rank, spread, neighbours; and at doubles and oddities in the
+    data."""
+
+    run: Positional[str]
+    """Run folder, or another encoder, as of evaluate."""
+    data: str
+    """Samples of the encoder's kind; labels are used where there are any."""
+    label: str | None = None
+    """Column of a table that holds the labels. [label, class, target or y]"""
+    network: Literal["online", "target", "middle"] | None = None
+    """Which network. [the one the method is evaluated by]"""
+    backbone: str | None = None
+    """Network that a state dict is of, such as resnet50."""
+    images: int = 1000
+    """Images augmented for LiDAR and alignment."""
+    augmentations: int = 10
+    """Views of each."""
+    double: float = 0.99
+    """Cosine from which two samples are called doubles."""
+    seed: int = 0
+    """Seed of the augmentations."""
+    device: str = "cpu"
+    """Where features are computed: cpu or cuda."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Views:
     """Draw a contact sheet: images beside the views that pretraining would make of them."""
 
@@ -199,6 +226,7 @@ Command = (
     Annotated[Pretrain, tyro.conf.subcommand("pretrain")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
     | Annotated[Views, tyro.conf.subcommand("views")]
     | Annotated[Attention, tyro.conf.subcommand("attention")]
     | Annotated[Report, tyro.conf.subcommand("report")]
@@ -238,6 +266,10 @@ def _run(command: object) -> None:
         _train(command)
     elif isinstance(command, Evaluate):
         _evaluate(command)
+    elif isinstance(command, Diagnose):
+        from ownlatent.evaluation.diagnose import diagnose, said
+
+        print(said(diagnose(**vars(command))))
     elif isinstance(command, Views):
         from ownlatent.report.views import draw_sheet
 
