@@ -85,6 +85,27 @@ class Evaluate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """Measure an encoder on several labelled data sets: a linear probe on each, and the mean."""
+
+    run: Positional[str]
+    """Run folder, or another encoder, as of evaluate."""
+    data: Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="FOLDER[@mean] ...")]
+    """Folders with train and test (or val), or without, and then a fifth is held out; @mean for
+    accuracy averaged over classes."""
+    network: Literal["online", "target", "middle"] | None = None
+    """Which network. [the one the method is evaluated by]"""
+    backbone: str | None = None
+    """Network that a state dict is of, such as resnet50."""
+    baselines: bool = True
+    """Also measure random initialisation."""
+    seed: int = 0
+    """Seed of held-out parts and of the random initialisation."""
+    device: str = "cpu"
+    """Where features are computed: cpu or cuda."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Diagnose:
     """Look at an encoder's features: rank, spread, neighbours; and at doubles and oddities in the
     data."""
@@ -226,6 +247,7 @@ Command = (
     Annotated[Pretrain, tyro.conf.subcommand("pretrain")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Transfer, tyro.conf.subcommand("transfer")]
     | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
     | Annotated[Views, tyro.conf.subcommand("views")]
     | Annotated[Attention, tyro.conf.subcommand("attention")]
@@ -266,6 +288,11 @@ def _run(command: object) -> None:
         _train(command)
     elif isinstance(command, Evaluate):
         _evaluate(command)
+    elif isinstance(command, Transfer):
+        from ownlatent.evaluation.table import transfer_table
+        from ownlatent.evaluation.transfer import transfer
+
+        print(transfer_table(transfer(**vars(command))))
     elif isinstance(command, Diagnose):
         from ownlatent.evaluation.diagnose import diagnose, said
 

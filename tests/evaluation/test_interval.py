@@ -1,10 +1,11 @@
 """The Wilson interval against published values and scipy."""
 
 import pytest
+import torch
 from scipy.stats import binomtest
 
 from ownlatent.errors import UsageError
-from ownlatent.evaluation.interval import Accuracy, wilson
+from ownlatent.evaluation.interval import Accuracy, counted, wilson
 
 # Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17
 # (1998), table I, method 3 (score without continuity correction).
@@ -40,3 +41,16 @@ def test_accuracy_carries_its_interval():
     result = Accuracy(correct=81, n_test=263, n_train=1000, n_classes=3, protocol="k-NN")
     assert result.accuracy == 81 / 263
     assert result.interval == wilson(81, 263)
+
+
+def test_mean_over_classes_is_scikit_learns_balanced_accuracy():
+    from sklearn.metrics import balanced_accuracy_score
+
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randint(0, 4, (200,), generator=generator) * 3  # numbers with gaps
+    truth[:150] = 0
+    found = torch.where(torch.rand(200, generator=generator) < 0.6, truth, 3)
+    result = counted(found, truth)
+    theirs = balanced_accuracy_score(truth.numpy(), found.numpy())
+    assert result["mean_per_class"] == pytest.approx(theirs)
+    assert result["correct"] == int((found == truth).sum()) and result["n_test"] == 200

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ownlatent.data.order import epoch_order
 from ownlatent.encoder import Encoder
 from ownlatent.errors import UsageError
-from ownlatent.evaluation.interval import Accuracy
+from ownlatent.evaluation.interval import Accuracy, counted
 from ownlatent.evaluation.linear import stratified_holdout
 from ownlatent.kinds import Samples
 from ownlatent.views import Recipe, Views
@@ -106,8 +106,7 @@ def finetune(
     net = fitting.fit(train_rows, targets, rate)
     found = classes[fitting.predict(net, test, test_rows)]
     return FinetuneResult(
-        correct=int((found == test.labels[test_rows]).sum()),
-        n_test=len(test_rows),
+        **counted(found, test.labels[test_rows]),
         n_train=len(train_rows),
         n_classes=len(classes),
         protocol=(

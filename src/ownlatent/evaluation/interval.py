@@ -1,8 +1,12 @@
 """How many were right, and how sure that makes us."""
 
 from dataclasses import dataclass
-from math import sqrt
+from math import nan, sqrt
 from statistics import NormalDist
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from ownlatent.errors import UsageError
 
@@ -46,6 +50,7 @@ class Accuracy:
     n_train: int
     n_classes: int  # classes among the training labels
     protocol: str
+    mean_per_class: float = nan  # accuracy of each class of the test set, averaged over these
 
     @property
     def accuracy(self) -> float:
@@ -56,3 +61,19 @@ class Accuracy:
     def interval(self) -> tuple[float, float]:
         """95 % Wilson interval of ``accuracy``: the test set's sampling error, not the seed's."""
         return wilson(self.correct, self.n_test)
+
+
+def counted(found: Tensor, truth: Tensor) -> dict[str, Any]:
+    """What an :class:`Accuracy` holds of predictions.
+
+    Args:
+        found, truth: int64 ``[M]``, the same numbers for the same classes.
+    """
+    right = (found == truth).double()
+    _, of = torch.unique(truth, return_inverse=True)
+    sizes = torch.bincount(of)
+    each = torch.zeros(len(sizes), dtype=right.dtype, device=right.device)
+    each = each.scatter_add_(0, of, right) / sizes
+    return {
+        "correct": int(right.sum()), "n_test": len(truth), "mean_per_class": each.mean().item(),
+    }  # fmt: skip

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ownlatent.errors import UsageError
 from ownlatent.evaluation.features import check_comparable, check_labelled
-from ownlatent.evaluation.interval import Accuracy
+from ownlatent.evaluation.interval import Accuracy, counted
 
 # (k, temperature) as published: DINO's eval_knn.py; InstDisc and the MoCo CIFAR demo.
 SETTINGS = ((20, 0.07), (200, 0.1))
@@ -103,8 +103,7 @@ def knn(
     classes, targets = torch.unique(train_labels, return_inverse=True)
     scores = weights.new_zeros(len(test), len(classes)).scatter_add_(1, targets[rows], weights)
     return Accuracy(
-        correct=int((classes[scores.argmax(dim=1)] == test_labels).sum()),
-        n_test=len(test),
+        **counted(classes[scores.argmax(dim=1)], test_labels),
         n_train=len(train),
         n_classes=len(classes),
         protocol=f"k-NN, cosine, k = {k}, T = {temperature:g}",

@@ -9,7 +9,7 @@ from torch import Tensor
 from ownlatent.errors import UsageError
 from ownlatent.evaluation import logistic
 from ownlatent.evaluation.features import check_comparable, check_labelled
-from ownlatent.evaluation.interval import Accuracy
+from ownlatent.evaluation.interval import Accuracy, counted
 
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
 
@@ -91,8 +91,7 @@ def linear_probe(
     weight, bias = logistic.fit(standard, targets, len(classes), [strength], axes=axes)
     logits = standardise(test.to(train), train) @ weight[0] + bias[0]
     return ProbeResult(
-        correct=int((classes[logits.argmax(dim=1)] == test_labels).sum()),
-        n_test=len(test),
+        **counted(classes[logits.argmax(dim=1)], test_labels),
         n_train=len(train),
         n_classes=len(classes),
         protocol=f"linear probe, frozen standardised features, logistic regression, {protocol}",

@@ -65,8 +65,9 @@ def evaluate(
 
     Returns:
         ``results``: one dict per features and protocol with accuracy, its 95 % interval (``low``,
-        ``high``), protocol, n_train, n_test and seed; ``data``: sizes, fingerprints and how many
-        test images also occur in training. Also written to ``evaluation.json`` in the run.
+        ``high``), accuracy averaged over classes, protocol, n_train, n_test and seed; ``data``:
+        sizes, fingerprints and how many test images also occur in training. Also written to
+        ``evaluation.json`` in the run.
 
     Raises:
         UsageError: there is no encoder, or the data have no usable labels.
@@ -80,7 +81,7 @@ def evaluate(
     require_device(device)
     folder = find_encoder(run, backbone)
     encoder = folder.load(network).to(device)
-    split = _split(data, test, encoder.preprocessing, label, limit, seed)
+    split = split_of(data, test, encoder.preprocessing, label, limit, seed)
     if splits is not None:
         _write_splits(Path(splits), split, wanted, seed)
     sets: list[tuple[str, nn.Module]] = [(folder.title(network), encoder)]
@@ -101,6 +102,7 @@ def evaluate(
                         "accuracy": result.accuracy,
                         "low": low,
                         "high": high,
+                        "mean_per_class": result.mean_per_class,
                         "n_train": result.n_train,
                         "n_test": result.n_test,
                         "seed": seed,
@@ -132,7 +134,7 @@ def _write_splits(folder: Path, split: Split, wanted: Sequence[Wanted], seed: in
         (folder / f"{budget}.tsv").write_text(listed(split.train, rows) + "\n")
 
 
-def _split(
+def split_of(
     data: Data | Samples,
     test: Data | Samples | None,
     preprocessing: Any,
@@ -140,6 +142,13 @@ def _split(
     limit: int | None,
     seed: int,
 ) -> Split:
+    """Labelled data to fit on and to score on; without ``test`` a fifth of each class is kept
+    apart for that, by ``seed``.
+
+    Raises:
+        UsageError: there are no usable labels, or the two parts' classes differ.
+    """
+
     def opened(data: Any) -> Samples:
         return KINDS[preprocessing.kind].open(
             data, size=getattr(preprocessing, "size", 0), labelled=True, label=label,

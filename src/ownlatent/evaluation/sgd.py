@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ownlatent.errors import UsageError
 from ownlatent.evaluation.features import check_comparable, check_labelled
-from ownlatent.evaluation.interval import Accuracy
+from ownlatent.evaluation.interval import Accuracy, counted
 from ownlatent.evaluation.linear import standardise, stratified_holdout
 
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
@@ -92,8 +92,7 @@ def sgd_probe(
     weight, bias = fit(standardise(train, train), targets, len(classes), [chosen], **fit_options)
     logits = standardise(test.to(train), train) @ weight[0] + bias[0]
     return SweepResult(
-        correct=int((classes[logits.argmax(dim=1)] == test_labels).sum()),
-        n_test=len(test),
+        **counted(classes[logits.argmax(dim=1)], test_labels),
         n_train=len(train),
         n_classes=len(classes),
         protocol=(

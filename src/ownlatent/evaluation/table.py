@@ -64,3 +64,15 @@ def dense_table(results: Sequence[Mapping[str, Any]]) -> str:
         counts = f"{result['n_train']:,}", f"{result['n_test']:,}"
         rows.append((str(result["features"]), *figures, *ends, *counts))
     return columns(rows)
+
+
+def transfer_table(report: Mapping[str, Any]) -> str:
+    """A line per data set and network, and the means."""
+    rows = [("data", "features", "metric", "value", "95 % interval", "fitted on", "scored on")]
+    for r in report["results"]:
+        ends = "" if r["low"] is None else f"{r['low']:.1%} - {r['high']:.1%}"
+        counts = f"{r['n_train']:,}", f"{r['n_test']:,}"
+        rows.append((r["data"], r["features"], r["metric"], f"{r['value']:.1%}", ends, *counts))
+    for features, value in report["means"].items():
+        rows.append(("mean", features, "", f"{value:.1%}", "", "", ""))
+    return columns(rows)
