@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ownlatent.data.separated import is_number
 from ownlatent.errors import UsageError
 
 MOST_CATEGORIES = 256
@@ -39,9 +40,11 @@ class Columns:
         """Length D of an encoded row: 1 for a number, the number of values for a category."""
         return sum(max(1, len(values)) for values in self.categories)
 
-    def values(self, table: pa.Table, name: str) -> NDArray[np.float32]:
-        """A table's rows as float32 ``[N, C]``: numbers as they are, NaN where one is missing, and
-        categories by their place; -1 is a value that was not there in training.
+    def values(self, table: pa.Table, name: str) -> NDArray[np.float64]:
+        """A table's rows as float64 ``[N, C]``: numbers as they are, NaN where one is missing, and
+        categories by their place; -1 is a missing value, or one that was not there in training.
+
+        Double precision, because timestamps and the like differ in their last digits only.
 
         Raises:
             UsageError: a column is missing, or holds texts where numbers are wanted.
@@ -54,66 +57,98 @@ class Columns:
             )
         return np.stack(
             [
-                _codes(table[each], known) if known else _numbers(table[each], f"{name}: {each}")
+                _codes(table[each], known) if known else _numbers(table[each], each, name)
                 for each, known in zip(self.names, self.categories, strict=True)
             ],
             axis=1,
         )
 
+    def require_codes(self, rows: Tensor) -> None:
+        """Raises UsageError where rows ``[B, C]`` hold what is no place of a category."""
+        for place, known in enumerate(self.categories):
+            codes = rows[:, place].nan_to_num(-1) if known else rows[:0, place]
+            wrong = codes[(codes < -1) | (codes >= len(known)) | (codes != codes.floor())]
+            if len(wrong):
+                raise UsageError(
+                    f"Column {self.names[place]!r} is a category of {len(known)} values and cannot "
+                    f"be {wrong[0].item():g}: give their places from 0 to {len(known) - 1}, -1 for "
+                    "an unknown one, or a table of the values themselves."
+                )
 
-def columns_of(table: pa.Table, name: str) -> Columns:
-    """What the columns of a table to train on are.
 
-    Texts, dictionaries and booleans are categories; all else are numbers.
+def columns_of(table: pa.Table, name: str) -> tuple[Columns, list[str]]:
+    """What the columns of a table to train on are, and what a person should know of them.
+
+    Texts, dictionaries and booleans are categories; all else are numbers. Columns that hold nothing
+    are left out.
 
     Raises:
         UsageError: a column of texts has too many values, or one is neither.
     """
-    names, categories, means, deviations = [], [], [], []
+    names, categories, moments, remarks = [], [], [], []
     for each in table.column_names:
-        column, mean, std = table[each], 0.0, 1.0
+        column = table[each]
         known: tuple[str, ...] = ()
+        mean, std = 0.0, 1.0
         if _is_category(column.type):
-            known = tuple(sorted(str(v) for v in pc.unique(column.drop_null()).to_pylist()))
+            held = [text for text in map(as_text, column.to_pylist()) if text is not None]
+            known, empty = tuple(sorted(set(held))), not held
+            odd = next((text for text in held if not is_number(text)), None)
             if len(known) > MOST_CATEGORIES:
                 raise UsageError(
-                    f"Column {each!r} of {name} has {len(known):,} different texts, more than the "
-                    f"{MOST_CATEGORIES} of a category: leave it out, or make numbers of it."
+                    f"Column {each!r} of {name} has {len(known):,} different texts"
+                    + (f", such as {odd!r}" if odd else "")
+                    + f", more than the {MOST_CATEGORIES} of a category: leave it out, or make "
+                    "numbers of it."
+                )
+            numbers = sum(map(is_number, held))
+            if odd is not None and 2 * numbers >= len(held):
+                remarks.append(
+                    f"{each!r} is a category and not a number, as it holds {odd!r} (a typing "
+                    "error?)"
                 )
         else:
-            values = _numbers(column, f"{name}: {each}").astype(np.float64)
-            there = values[np.isfinite(values)]
-            if len(there):
-                mean, std = float(there.mean()), float(there.std()) or 1.0
-        if known or not _is_category(column.type):  # a column of nulls says nothing
-            names.append(each)
-            categories.append(known)
-            means.append(mean)
-            deviations.append(std)
+            values = _numbers(column, each, name)
+            empty = bool(np.isnan(values).all())
+            mean, std = _moments(values)
+        if empty:
+            remarks.append(f"{each!r} is left out, as it holds nothing")
+            continue
+        names.append(each)
+        categories.append(known)
+        moments.append((mean, std))
     if not names:
         raise UsageError(f"{name} has no column that holds anything: give it some.")
-    return Columns(tuple(names), tuple(categories), tuple(means), tuple(deviations))
+    means, deviations = zip(*moments, strict=True)
+    return Columns(tuple(names), tuple(categories), means, deviations), remarks
 
 
 def plain_columns(values: NDArray[Any]) -> Columns:
     """The columns of an array of numbers ``[N, C]``, named by their place."""
-    values = values.astype(np.float64)
-    there = np.isfinite(values)
-    count = np.maximum(there.sum(0), 1)
-    mean = np.where(there, values, 0).sum(0) / count
-    std = np.sqrt(np.where(there, (values - mean) ** 2, 0).sum(0) / count)
     width = values.shape[1]
+    moments = [_moments(column) for column in values.T.astype(np.float64)]
     return Columns(
         names=tuple(f"column {number}" for number in range(width)),
         categories=((),) * width,
-        mean=tuple(mean.tolist()),
-        std=tuple((each or 1.0) for each in std.tolist()),
+        mean=tuple(mean for mean, _ in moments),
+        std=tuple(std for _, std in moments),
     )
+
+
+def _moments(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and deviation of what is finite; a deviation of 1 where it is none but rounding."""
+    there = values[np.isfinite(values)]
+    if not len(there):
+        return 0.0, 1.0
+    shifted = there - there[0]  # so that equal values have no deviation at all, however many
+    mean, std = float(there[0] + shifted.mean()), float(shifted.std())
+    return mean, std if std > np.finfo(np.float64).eps * abs(mean) else 1.0
 
 
 class Encode(nn.Module):
     """Rows ``[B, C]`` as :meth:`Columns.values` gives them to float32 ``[B, D]``: numbers
-    standardised, missing ones at the mean; categories one-hot, unknown ones all zeros."""
+    standardised in double precision, missing ones at the mean; categories one-hot, unknown ones all
+    zeros."""
 
     mean: Tensor
     std: Tensor
@@ -121,11 +156,15 @@ class Encode(nn.Module):
     def __init__(self, columns: Columns) -> None:
         super().__init__()
         self.sizes = [len(values) for values in columns.categories]
-        self.register_buffer("mean", torch.tensor(columns.mean), persistent=False)
-        self.register_buffer("std", torch.tensor(columns.std), persistent=False)
+        self.register_buffer(
+            "mean", torch.tensor(columns.mean, dtype=torch.float64), persistent=False
+        )
+        self.register_buffer(
+            "std", torch.tensor(columns.std, dtype=torch.float64), persistent=False
+        )
 
     def forward(self, rows: Tensor) -> Tensor:
-        scaled = ((rows - self.mean) / self.std).nan_to_num(0.0, 0.0, 0.0)
+        scaled = ((rows - self.mean) / self.std).float().nan_to_num(0.0, 0.0, 0.0)
         if not any(self.sizes):
             return scaled
         parts = []
@@ -133,7 +172,7 @@ class Encode(nn.Module):
             if not size:
                 parts.append(scaled[:, place : place + 1])
                 continue
-            codes = rows[:, place].to(torch.int64) + 1
+            codes = rows[:, place].nan_to_num(-1.0).to(torch.int64) + 1
             parts.append(F.one_hot(codes, size + 1)[:, 1:].to(scaled.dtype))
         return torch.cat(parts, 1)
 
@@ -152,16 +191,43 @@ def _is_category(kind: pa.DataType) -> bool:
     )
 
 
-def _numbers(column: pa.ChunkedArray, name: str) -> NDArray[np.float32]:
+def as_text(value: Any) -> str | None:
+    """A category's or a class's value as a text, alike from files of every kind; None is none."""
+    if isinstance(value, float):
+        if value != value:
+            return None
+        value = int(value) if value.is_integer() else value  # missing ones make floats of numbers
+    if value is None:
+        return None
+    text = str(value).strip()
+    return text.lower() if text in ("True", "False") else text or None
+
+
+def _numbers(column: pa.ChunkedArray, each: str, name: str) -> NDArray[np.float64]:
     kind = column.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-        if pa.types.is_boolean(kind):
-            return np.asarray(pc.cast(column, pa.uint8()).to_numpy(), np.float32)
-        raise UsageError(f"{name} holds {kind}, which is neither number nor text: leave it out.")
-    values = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
-    return np.asarray(values, np.float32)
+    if pa.types.is_null(kind):
+        return np.full(len(column), np.nan)
+    if pa.types.is_boolean(kind):
+        column = pc.cast(column, pa.uint8())
+    elif _is_category(kind):
+        texts = [as_text(value) for value in column.to_pylist()]
+        odd = next((text for text in texts if text is not None and not is_number(text)), None)
+        if odd is not None:
+            raise UsageError(
+                f"Column {each!r} of {name} holds {odd!r}, where the encoder takes numbers: "
+                "correct it, or leave it empty."
+            )
+        return np.array([np.nan if text is None else float(text) for text in texts])
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        raise UsageError(
+            f"Column {each!r} of {name} holds {kind}, which is neither number nor text: leave it "
+            "out."
+        )
+    values = pc.cast(column, pa.float64(), safe=False)  # safe refuses whole numbers beyond 2^53
+    return np.asarray(values.to_numpy(zero_copy_only=False), np.float64)
 
 
-def _codes(column: pa.ChunkedArray, known: Sequence[str]) -> NDArray[np.float32]:
-    places = {value: place for place, value in enumerate(known)}
-    return np.array([places.get(str(v), -1) for v in column.to_pylist()], np.float32)
+def _codes(column: pa.ChunkedArray, known: Sequence[str]) -> NDArray[np.float64]:
+    places = {as_text(value): place for place, value in enumerate(known)}
+    places[None] = -1
+    return np.array([places.get(as_text(v), -1) for v in column.to_pylist()], np.float64)

@@ -1,7 +1,6 @@
 """Sentences as a person has them, and where their column is."""
 
 import csv
-import gzip
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ownlatent.data.separated import opened, rows_of
 from ownlatent.data.table import label_column
 from ownlatent.errors import UsageError
 
@@ -31,8 +31,8 @@ def is_text(data: Any) -> bool:
     suffix = _suffix(path)
     try:
         if suffix in (".csv", ".tsv"):
-            with _opened(path, errors="replace") as file:
-                header = next(csv.reader(file, delimiter=_delimiter(path)), [])
+            with opened(path, errors="replace") as file:
+                header = next(rows_of(file, path)[0], [])
             return any(name.strip() in TEXT_NAMES for name in header)
         if suffix == ".parquet":
             schema = pq.read_schema(path)
@@ -100,13 +100,13 @@ def _read(path: Path, name: str) -> pa.Table:
     suffix = _suffix(path)
     if suffix == ".parquet":
         return pq.read_table(path)
-    with _opened(path) as file:
+    with opened(path) as file:
         if suffix == ".txt":
             return pa.table({"text": pa.array([line.rstrip("\r\n") for line in file], pa.string())})
         if suffix == ".jsonl":
             return _columns(_objects(file, name))
         csv.field_size_limit(_LONGEST_FIELD)
-        rows = csv.reader(file, delimiter=_delimiter(path))
+        rows, _ = rows_of(file, path)
         header = [each.strip() for each in next(rows, [])]
         return _columns([dict(zip(header, row, strict=False)) for row in rows if row])
 
@@ -153,12 +153,3 @@ def _text_column(schema: pa.Schema) -> str | None:
 
 def _suffix(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz")).suffix
-
-
-def _delimiter(path: Path) -> str:
-    return "\t" if _suffix(path) == ".tsv" else ","
-
-
-def _opened(path: Path, errors: str = "strict") -> Any:
-    opened: Any = gzip.open if path.name.lower().endswith(".gz") else open
-    return opened(path, "rt", newline="", encoding="utf-8-sig", errors=errors)

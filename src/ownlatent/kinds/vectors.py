@@ -93,16 +93,24 @@ class _ToRows(nn.Module):
             raise UsageError(
                 f"This encoder takes rows [B, {len(self.columns.names)}]; got {list(rows.shape)}."
             )
-        encoded: Tensor = self.encode(rows.to(self.encode.mean))
+        rows = rows.to(self.encode.mean)
+        self.columns.require_codes(rows)
+        encoded: Tensor = self.encode(rows)
         return encoded
 
     def tensors(self, rows: Any) -> list[Tensor]:
         """A table, an array or a list of rows as one tensor ``[B, C]``."""
         if isinstance(rows, Sequence) and not isinstance(rows, str):
-            rows = np.asarray(rows)
-        table = open_table(rows, columns=self.columns)
+            try:
+                rows = np.asarray(rows)
+            except ValueError as error:
+                raise UsageError("Rows differ in length: give as many values in each.") from error
+        table = KIND.open(rows, size=0, labelled=False, label=None, like=self.columns)
         return [table.values]
 
 
 def _alike(a: Columns, b: Columns) -> bool:
     return (a.names, a.categories) == (b.names, b.categories)
+
+
+KIND = Vectors()

@@ -45,7 +45,7 @@ class RowViews(nn.Module):
     Args:
         recipe: a key of :data:`ROW_RECIPES`, or a :class:`RowRecipe`.
         columns: what the rows hold.
-        pool: float32 ``[N, C]``, the rows that swapped values come from.
+        pool: float64 ``[N, C]``, the rows that swapped values come from.
         views: how many.
 
     Raises:
@@ -77,7 +77,7 @@ class RowViews(nn.Module):
         """The views of a batch: a pure function of its arguments and the pool, row by row.
 
         Args:
-            rows: float32 ``[B, C]``.
+            rows: float64 ``[B, C]``.
             ids: int64 ``[B]``.
             epoch, seed: integers, or int64 scalars.
 
