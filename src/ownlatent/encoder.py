@@ -30,9 +30,9 @@ class Encoder(nn.Module):
     Vectors: called with an array of rows ``[B, C]``, a ``DataFrame``, or a file of them.
 
     Sounds: called with clips ``[B, T]`` at the stored rate (int16, or float in [-1, 1)), a sequence
-    of arrays ``[T]``, a folder of ``.wav`` files, or log-mels ``[B, 1, F, T]``.
+    of arrays ``[T]`` or ``.wav`` files, a folder of these, or log-mels ``[B, 1, F, T]``.
 
-    Text: called with a list of sentences, or with tokens int64 ``[B, L]``.
+    Text: called with a list of sentences, a file of them, or with tokens int64 ``[B, L]``.
 
     Args:
         net: from what preprocessing gives to ``[B, D]``: a backbone, or a :class:`Middle` of one.

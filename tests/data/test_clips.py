@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.io import wavfile
 
 import ownlatent as ol
 from ownlatent.data.clips import open_clips
@@ -95,6 +96,15 @@ def test_a_few_unreadable_files_are_named_and_skipped(tmp_path: Path) -> None:
     assert "2 unreadable skipped" in clips.summary()
 
 
+def test_a_folder_of_floats_gives_the_rate_they_have(tmp_path: Path) -> None:
+    for row in range(3):
+        wavfile.write(tmp_path / f"{row}.wav", 16000, np.float32(tone(row) / 2**15))
+    clips = open_clips(tmp_path)
+    assert len(clips) == 3 and clips.settings.rate == 16000
+    same = open_clips([tone(row) for row in range(3)], rate=16000)
+    torch.testing.assert_close(clips.values, same.values)
+
+
 def broken(root: Path) -> Path:
     for row in range(3):
         (root / f"{row}.wav").write_text("no sound")
@@ -144,7 +154,12 @@ def cut(root: Path) -> Path:
 
 SOUNDS = np.stack([tone(row) for row in range(4)])
 REFUSED: list[tuple[str, Any, dict[str, Any], str]] = [
-    ("unreadable", broken, {}, r"none of the 3 clips in .* can be used: .*0.wav: not a PCM .wav"),
+    (
+        "unreadable",
+        broken,
+        {},
+        r"none of the 3 clips in .* can be used: .*0.wav: not a .wav file of PCM",
+    ),
     ("empty", lambda root: root, {}, "holds no .wav file: give a folder of them"),
     ("missing", lambda root: root / "no", {}, "does not exist: give a folder of .wav files"),
     ("silent", silent, {}, "Every clip in .* is silent: give sounds"),

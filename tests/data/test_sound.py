@@ -7,6 +7,7 @@ import wave
 import numpy as np
 import pytest
 import torch
+from scipy.io import wavfile
 
 from ownlatent.data.sound import fit, read_wav, resample
 
@@ -37,6 +38,33 @@ def test_every_width_is_read_in_full_scale(width: int, data: bytes) -> None:
     np.testing.assert_array_equal(clip, np.float32(VALUES))
 
 
+def riff(form: int, bits: int, data: bytes, channels: int = 1, before: bytes = b"") -> bytes:
+    """A file by hand, after "Multimedia Programming Interface and Data Specifications 1.0"."""
+    said = struct.pack("<HHIIHH", form, channels, 8000, 8000 * bits // 8, bits // 8, bits)
+    if form == 0xFFFE:  # WAVE_FORMAT_EXTENSIBLE: the form comes first in a GUID
+        said += struct.pack("<HHIH", 22, bits, 4, 3) + bytes(14)
+    chunks = before + b"fmt " + struct.pack("<I", len(said)) + said
+    chunks += b"data" + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
+
+
+@pytest.mark.parametrize(("form", "bits", "kind"), [(3, 32, "f"), (3, 64, "d"), (0xFFFE, 32, "f")])
+def test_floats_are_read_as_they_are(form: int, bits: int, kind: str) -> None:
+    odd = b"LIST" + struct.pack("<I", 3) + b"abc\0"  # padded to an even length
+    clip, rate = read_wav(riff(form, bits, struct.pack(f"<5{kind}", *VALUES), before=odd))
+    assert rate == 8000 and clip.dtype == np.float32
+    np.testing.assert_array_equal(clip, np.float32(VALUES))
+    stereo = struct.pack(f"<4{kind}", 0.5, 0.25, -1, 1)
+    assert read_wav(riff(form, bits, stereo, 2))[0].tolist() == [0.375, 0]
+
+
+def test_floats_are_read_as_scipy_writes_them() -> None:
+    held = io.BytesIO()
+    wavfile.write(held, 16000, np.float32(VALUES))
+    clip, rate = read_wav(held.getvalue())
+    assert rate == 16000 and clip.tolist() == VALUES
+
+
 def test_channels_are_averaged() -> None:
     clip, _ = read_wav(wav(struct.pack("<4h", 2**14, 0, -(2**14), 2**13), 2, channels=2))
     np.testing.assert_array_equal(clip, np.float32([0.25, -0.125]))
@@ -48,7 +76,10 @@ def test_a_file_cut_short_gives_what_it_has() -> None:
     np.testing.assert_array_equal(clip, np.float32([1, 2]) / 2**15)
 
 
-@pytest.mark.parametrize("content", [b"", b"RIFF", b"not a sound at all", wav(b"", 2)[:30]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"RIFF", b"not a sound at all", wav(b"", 2)[:30], riff(6, 8, b"ab"), riff(3, 16, b"ab")],
+)
 def test_what_is_no_wav_file_says_so(content: bytes) -> None:
     with pytest.raises(ValueError, match="convert it to 16-bit PCM"):
         read_wav(content)

@@ -112,6 +112,22 @@ def test_mistakes_are_one_sentence(run: Path, data: Path, tmp_path: Path) -> Non
         ol.evaluate(run, tmp_path / "x.npz")
 
 
+def test_classes_are_matched_by_name(tmp_path: Path) -> None:
+    lines = [f"{n},{'uvw'[n % 3]},{'abc'[n % 3]}" for n in range(60)]
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    train.write_text("\n".join(["n,x,label", *lines]) + "\n")
+    options = {"backbone": "mlp-small", "steps": 1, "batch_size": 8, "hidden": 16, "dim": 8}
+    run = ol.pretrain(train, out=tmp_path / "run", **options).folder
+    fewer = [line for line in lines if not line.endswith("a")]  # so that b and c are 0 and 1
+    test.write_text("\n".join(["n,x,label", *fewer]) + "\n")
+    report = ol.evaluate(run, train, test=test, protocols=["linear"], seed=1)
+    raw = accuracies(report, "raw features")["linear probe"]
+    assert raw == 1 and report["data"]["test"] == 40
+    test.write_text("\n".join(["n,x,label", *lines]).replace(",c", ",C") + "\n")
+    with pytest.raises(ol.UsageError, match=r"test data have 'C' where .* have 'a', 'b', 'c'"):
+        ol.evaluate(run, train, test=test)
+
+
 def test_canvases_decoded_before_give_the_same(run: Path, data: Path) -> None:
     canvases = decode_canvases(open_source(data))
     options = {"protocols": ["knn"], "baselines": False}

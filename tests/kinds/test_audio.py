@@ -106,6 +106,51 @@ def test_what_is_no_sound_is_refused(wrong: torch.Tensor, finished: Path) -> Non
         ol.load_encoder(finished)([torch.zeros(4, 4)])
 
 
+def test_what_cannot_be_heard_is_refused(finished: Path, tmp_path: Path) -> None:
+    encoder = ol.load_encoder(finished)
+    stereo = np.zeros((8000, 2), np.int16)  # as scipy reads it
+    nan = np.full((2, 8000), np.nan, np.float32)
+    for wrong, says in [(stereo, "one channel of a stereo one"), (nan, "holds NaN or infinity")]:
+        for given in (wrong, torch.from_numpy(wrong)):
+            with pytest.raises(ol.UsageError, match=says):
+                encoder(given)
+    for wrong in ([np.zeros(0)], [np.zeros(10)], np.zeros(10), [nan[0]]):
+        with pytest.raises(ol.UsageError, match=r"less than one window of 64|NaN"):
+            encoder(wrong)
+    for none in ([], None, {}, np.zeros((0, 8000), np.float32)):
+        with pytest.raises(ol.UsageError, match="Give at least one sound"):
+            encoder(none)
+    with pytest.raises(ol.UsageError, match=r"a\.wav cannot be read \(No such file"):
+        encoder([tmp_path / "a.wav"])
+    with pytest.raises(ol.UsageError, match=r"int16 or float \[T\] at 8,000 Hz"):
+        encoder([["a", "b"]])
+
+
+def test_one_sound_and_files_of_it_are_encoded(finished: Path, tmp_path: Path) -> None:
+    encoder = ol.load_encoder(finished)
+    sound = sounds()[0][0]
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(sound.tobytes())
+    expected = encoder([sound])
+    path = tmp_path / "a.wav"
+    for same in (sound, torch.from_numpy(sound), path, str(path), [path], [sound.tolist()]):
+        if isinstance(same, list) and isinstance(same[0], list):
+            same = [[each / 2**15 for each in same[0]]]  # numbers of Python's are floats
+        torch.testing.assert_close(encoder(same), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_too_few_clips_are_explained_by_those_skipped(tmp_path: Path) -> None:
+    (tmp_path / "said").mkdir()
+    for row, sound in enumerate(sounds(6)[0]):
+        with wave.open(str(tmp_path / "said" / f"{row}.wav"), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(sound.tobytes() if row < 4 else b"")
+    says = r"than the 4 clips that are left of 6 \(4.wav: 0 ms are less than one"
+    with pytest.raises(ol.UsageError, match=says):
+        ol.pretrain(tmp_path / "said", out=tmp_path / "run", **TINY)
+
+
 def test_evaluation_stands_beside_log_mel_statistics(finished: Path, clips: Clips) -> None:
     rows = ol.evaluate(finished, clips)["results"]
     linear = {row["features"]: row for row in rows if row["protocol"] == "linear probe"}

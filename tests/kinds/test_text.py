@@ -289,3 +289,13 @@ def test_bad_input(
     said = capsys.readouterr().err.splitlines()
     assert ended.value.code == 2 and len(said) == 1 and says in said[0]
     assert not Path("out").exists()
+
+
+def test_a_file_of_sentences_is_read(made: Path, tmp_path: Path) -> None:
+    encoder = ol.load_encoder(made / "run")
+    path = tmp_path / "s.txt"
+    path.write_text("\n".join(SENTENCES[:3]) + "\n")
+    expected = encoder(SENTENCES[:3])
+    torch.testing.assert_close(encoder(str(path)), expected)
+    torch.testing.assert_close(encoder(path), expected)
+    assert encoder(str(tmp_path / "no.txt")).shape[0] == 1  # no file, so a sentence

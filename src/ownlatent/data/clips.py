@@ -70,7 +70,7 @@ def open_clips(
     silences.
 
     Args:
-        data: a folder of PCM ``.wav`` files, nested at will; an ``.npz`` file with ``rate`` (Hz),
+        data: a folder of ``.wav`` files, nested at will; an ``.npz`` file with ``rate`` (Hz),
             int16 or float ``clips [N, T]`` or flat ``samples`` and each clip's ``length``, and
             perhaps ``labels``; an array ``[N, T]`` or a sequence of arrays ``[T]``, with ``rate``.
         rate: Hz, of arrays.
@@ -150,10 +150,18 @@ def as_clip(clip: NDArray[np.float32], rate: int, made: LogMel) -> Tensor:
     Raises:
         ValueError: it is shorter than one window, or holds NaN or infinity.
     """
-    if len(clip) < made.window * rate:
+    sound = torch.from_numpy(clip)
+    require_sound(sound, rate, made)
+    return fit(resample(sound, rate, made.rate), made.length)
+
+
+def require_sound(clips: Tensor, rate: int, made: LogMel) -> None:
+    """Raises ValueError where sounds ``[..., T]`` are shorter than one window, or hold NaN or
+    infinity."""
+    length = clips.shape[-1]
+    if length < made.window * rate:
         raise ValueError(
-            f"{1e3 * len(clip) / rate:.0f} ms are less than one window of {1e3 * made.window:.0f}"
+            f"{1e3 * length / rate:.0f} ms are less than one window of {1e3 * made.window:.0f}"
         )
-    if not np.isfinite(clip).all():
+    if not bool(clips.isfinite().all()):
         raise ValueError("it holds NaN or infinity")
-    return fit(resample(torch.from_numpy(clip), rate, made.rate), made.length)

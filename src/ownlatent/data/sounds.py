@@ -1,7 +1,6 @@
 """From what a person gives to sounds that are read one at a time."""
 
 import os
-import wave
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from ownlatent.data.folder import SUFFIXES, class_folders, list_files
 from ownlatent.data.opening import check_labels
-from ownlatent.data.sound import read_wav
+from ownlatent.data.sound import read_header, read_wav
 from ownlatent.errors import UsageError
 
 WAV = ".wav"
@@ -72,9 +71,9 @@ class Files(Sounds):
 
     def rate(self, row: int) -> int | None:
         try:
-            with wave.open(str(self._root / self.names[row])) as file:
-                return _in_bounds(file.getframerate())
-        except (OSError, EOFError, ValueError, wave.Error):
+            with (self._root / self.names[row]).open("rb") as file:
+                return _in_bounds(read_header(file).rate)
+        except (OSError, ValueError):
             return None
 
     def read(self, row: int) -> Clip:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,14 +160,21 @@ def split_of(
     rows = torch.arange(len(train))
     if test is not None:
         other = opened(test)
+        if train.classes and other.classes and train.classes != other.classes:
+            places = {name: place for place, name in enumerate(train.classes)}
+            unknown = [repr(name) for name in other.classes if name not in places]
+            if unknown:
+                raise UsageError(
+                    f"The test data have {', '.join(unknown[:5])} where the training data have "
+                    f"{', '.join(map(repr, train.classes[:10]))}: name the classes alike, or leave "
+                    "those out."
+                )
+            # A class that no test sample has moves the numbers of those after it.
+            moved = torch.tensor([places[name] for name in other.classes])[other.labels]
+            other = replace(other, labels=moved, classes=train.classes)  # type: ignore[type-var]
         if not bool(torch.isin(other.labels, train.labels).any()):  # type: ignore[arg-type]
             raise UsageError(
                 "The test data have no class in common with the training data; number the classes "
-                "alike."
-            )
-        if train.classes and other.classes and train.classes != other.classes:
-            raise UsageError(
-                "The training and the test data have different classes; name their class folders "
                 "alike."
             )
         return Split(train, rows[:limit], other, torch.arange(len(other)))

@@ -1,5 +1,6 @@
 """Audio: clips as log-mel spectrograms, BYOL-A's views, the backbones of images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,10 +10,11 @@ from torch import Tensor, nn
 
 from ownlatent.checks import require_options
 from ownlatent.config import BOUNDS, Plan, Pretrain
-from ownlatent.data.clips import Clips, open_clips
+from ownlatent.data.clips import Clips, as_clip, open_clips, require_sound
 from ownlatent.data.logmel import LogMel, ToLogMel
 from ownlatent.data.opening import check_labels
-from ownlatent.data.sounds import RATES
+from ownlatent.data.sound import read_wav
+from ownlatent.data.sounds import RATES, WAV
 from ownlatent.errors import UsageError
 from ownlatent.kinds.kind import Kind, Looks
 from ownlatent.networks import backbone
@@ -28,6 +30,9 @@ _BOUNDS = {
     "mean": (-1e3, 1e3),
     "std": (1e-6, 1e3),
 }
+
+
+_TYPES = ("int16", "float16", "bfloat16", "float32", "float64")
 
 
 class Audio(Kind):
@@ -93,8 +98,8 @@ class Audio(Kind):
 
 
 class _ToSpectrogram(nn.Module):
-    """Clips ``[B, T]`` or log-mels ``[B, 1, F, T]`` to float32 ``[B, 1, F, T]``, normalised by the
-    mean and deviation of the data trained on."""
+    """Clips ``[B, T]``, one clip ``[T]`` or log-mels ``[B, 1, F, T]`` to float32
+    ``[B, 1, F, T]``, normalised by the mean and deviation of the data trained on."""
 
     def __init__(self, made: LogMel) -> None:
         super().__init__()
@@ -103,7 +108,10 @@ class _ToSpectrogram(nn.Module):
 
     def forward(self, sounds: Tensor, sizes: None = None) -> Tensor:
         made = self.made
+        if sounds.ndim == 1:
+            sounds = sounds[None]
         if sounds.ndim == 2 and (sounds.dtype == torch.int16 or sounds.is_floating_point()):
+            self._require(sounds, "The clips")
             sounds = self.logmel(sounds.to(self.logmel.hann.device))
         if sounds.shape[1:] != (1, made.bands, made.frames) or not sounds.is_floating_point():
             raise UsageError(
@@ -115,25 +123,54 @@ class _ToSpectrogram(nn.Module):
         return normalised.contiguous(memory_format=torch.channels_last)
 
     def tensors(self, sounds: Any) -> list[Tensor]:
-        """A path or :class:`Clips`, an array ``[T]`` or ``[B, T]``, or a sequence of arrays ``[T]``
-        at the stored rate, as log-mels."""
+        """A folder or :class:`Clips`, an array ``[T]`` or ``[B, T]`` at the stored rate, or a
+        sequence of arrays ``[T]`` and ``.wav`` files, as log-mels."""
+        if isinstance(sounds, str | Path) and Path(sounds).suffix.lower() == WAV:
+            sounds = [sounds]
         if isinstance(sounds, Clips | str | Path):
             opened = KIND.open(sounds, size=0, labelled=False, label=None, like=self.made)
             return [opened.values]
         if isinstance(sounds, np.ndarray) and sounds.ndim == 1:
             sounds = sounds[None]
-        return [self.logmel(self._tensor(each)) for each in sounds]
+        if not isinstance(sounds, Sequence | np.ndarray) or not len(sounds):
+            raise UsageError(
+                "Give at least one sound: an array [T], a .wav file or a list of some."
+            )
+        return [self.logmel(self._tensor(each, place)) for place, each in enumerate(sounds)]
 
-    def _tensor(self, sound: Any) -> Tensor:
+    def _tensor(self, sound: Any, place: int) -> Tensor:
+        if isinstance(sound, str | Path):
+            return self._read(Path(sound).expanduser())
         if not isinstance(sound, Tensor):
-            sound = torch.from_numpy(np.ascontiguousarray(sound))
-        if sound.ndim != 1 or not (sound.dtype == torch.int16 or sound.is_floating_point()):
+            sound = np.asarray(sound)
+            sound = torch.from_numpy(sound.copy()) if sound.dtype.kind in "if" else sound
+        if sound.ndim != 1 or str(sound.dtype).removeprefix("torch.") not in _TYPES:
             raise UsageError(
                 f"Give each sound as int16 or float [T] at {self.made.rate:,} Hz; got "
                 f"{str(sound.dtype).removeprefix('torch.')} {list(sound.shape)}."
             )
+        self._require(sound, f"Sound {place}")
         clip: Tensor = sound[None].to(self.logmel.hann.device)
         return clip
+
+    def _read(self, path: Path) -> Tensor:
+        try:
+            clip = as_clip(*read_wav(path.read_bytes()), self.made)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise UsageError(f"{path} cannot be read ({why}): give another .wav file.") from error
+        return clip[None].to(self.logmel.hann.device)
+
+    def _require(self, clips: Tensor, name: str) -> None:
+        """Raises UsageError unless clips ``[T]`` or ``[B, T]`` can be heard, as a file must be."""
+        try:
+            require_sound(clips, self.made.rate, self.made)
+        except ValueError as error:
+            shape = list(clips.shape)
+            raise UsageError(
+                f"{name}, {shape}, cannot be encoded ({error}): give finite sounds [T] or [B, T] "
+                "with time last, and one channel of a stereo one."
+            ) from error
 
 
 class _Statistics(nn.Module):

@@ -1,7 +1,9 @@
 """Text: sentences, views by deletion, masks, spans and dropout, a small transformer."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +14,7 @@ from ownlatent.checks import require_options, with_tuples
 from ownlatent.config import Plan, Pretrain
 from ownlatent.data.opening import check_labels
 from ownlatent.data.sentences import Sentences, open_sentences
+from ownlatent.data.texts import is_text
 from ownlatent.data.tokens import Tokens
 from ownlatent.errors import UsageError
 from ownlatent.kinds.kind import Kind, Looks, describe, require_named
@@ -109,13 +112,21 @@ class _ToTokens(nn.Module):
         return tokens.to(self.here.device)
 
     def tensors(self, sentences: Any) -> list[Tensor]:
-        """Texts, or one, as tensors ``[b, L]``."""
+        """Texts, one text, or a file of them, as tensors ``[b, L]``."""
+        if isinstance(sentences, Path) or (isinstance(sentences, str) and _is_file(sentences)):
+            opened = open_sentences(sentences, meaning=self.settings)
+            return list(torch.split(opened.tokens, _TOGETHER))
         if isinstance(sentences, str):
             sentences = [sentences]
         if not isinstance(sentences, Sequence) or not sentences:
             raise UsageError("Give a list of at least one sentence, or tokens int64 [B, L].")
         parts = range(0, len(sentences), _TOGETHER)
         return [self.settings.encode(sentences[at : at + _TOGETHER]) for at in parts]
+
+
+def _is_file(text: str) -> bool:
+    """Whether a text is a file's name, and not a sentence."""
+    return os.path.isfile(os.path.expanduser(text)) and is_text(text)
 
 
 class BagOfTokens(nn.Module):

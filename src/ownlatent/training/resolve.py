@@ -55,7 +55,8 @@ def plan(config: Pretrain, samples: Samples, device: torch.device, world: int) -
     batch_size = config.batch_size or min(recipe.batch_size, _even(images, config, world))
     if batch_size > images:
         raise UsageError(
-            f"A batch of {batch_size} is more than the {images} {noun}; take --batch-size "
+            f"A batch of {batch_size} is more than the {images} {noun}{_left(samples)}; take "
+            f"--batch-size "
             f"{_even(images, config, world)} or less."
         )
     require_share(batch_size, config.accumulate, world)
@@ -124,6 +125,14 @@ def _group(size: int, batch: int, world: int, asked: int | None) -> int:
             f"of a micro-batch; take --bn-group {fitting}."
         )
     return fitting
+
+
+def _left(samples: Samples) -> str:
+    """Why there are fewer samples than a person counts, where some could not be used."""
+    if not samples.skipped:
+        return ""
+    name, why = samples.skipped[0]
+    return f" that are left of {len(samples) + len(samples.skipped)} ({name}: {why})"
 
 
 def _even(images: int, config: Pretrain, world: int) -> int:
