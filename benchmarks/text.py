@@ -125,7 +125,9 @@ def main() -> None:
             fill_baseline(cell, arguments.folder, data)
     table = lines(arguments.folder)
     print("\n".join(table))
-    write(DOCS / "results.md", "text", table)
+    every = [*cells(), *baselines()]
+    if all((arguments.folder / name(cell) / "evaluation.json").is_file() for cell in every):
+        write(DOCS / "results.md", "text", table)
 
 
 if __name__ == "__main__":
