@@ -210,7 +210,7 @@ OTHERS = [
         "moved images",
         lambda: edited("config.json", plan__total_steps=9, asked__data="gone"),
         "resume run",
-        "gone is gone: say where its images are now by --data",
+        "gone is gone: say where its data are now by --data",
     ),
     Case(
         "other images",

@@ -75,7 +75,7 @@ def write_card(run: str | Path) -> Path:
         _what(run, method, backbone, encoder, words),
         _use(encoder, words),
         _verdict(verdict),
-        _metrics(evaluation),
+        _metrics(evaluation, words),
         _data(_part(config, "data") or _part(provenance, "data"), words),
         _recipe(method, backbone, asked, plan, provenance),
         _table("Versions", _part(config, "versions") or _part(provenance, "versions")),
@@ -136,7 +136,7 @@ def _verdict(verdict: Mapping[str, Any]) -> str:
     return "## Verdict without labels\n\n" + " ".join(part for part in said if part)
 
 
-def _metrics(evaluation: Mapping[str, Any]) -> str:
+def _metrics(evaluation: Mapping[str, Any], words: "_Words") -> str:
     results = [row for row in _rows(evaluation.get("results")) if isinstance(row, Mapping)]
     if not results:
         return (
@@ -165,7 +165,7 @@ def _metrics(evaluation: Mapping[str, Any]) -> str:
             details.setdefault(str(row["details"]), []).append(_plain(row.get("features", "")))
     notes = "\n".join(f"- {', '.join(of)}: {_plain(detail)}" for detail, of in details.items())
     seen = _part(evaluation, "data").get("test_images_in_train") or 0
-    careful = f"\n\nCareful: {_count(seen)} test images also occur in the training data."
+    careful = f"\n\nCareful: {_count(seen)} test {words.many} also occur in the training data."
     return (
         "## Metrics\n\nIn per cent of what was scored on. *Random initialisation* (the same "
         "network, "

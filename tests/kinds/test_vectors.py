@@ -200,6 +200,8 @@ def test_a_run_resumes_to_the_bit(many: Path, tmp_path: Path) -> None:
         if path == newest:
             shutil.rmtree(path)
     (again / "state.json").write_text(json.dumps({"state": "stopped", "message": ""}))
+    with pytest.raises(UsageError, match="The rows are not those that"):
+        ol.resume(again, np.eye(80))
     ol.resume(again)
     a, b = (r.encoder().state_dict() for r in (whole, ol.Run(again)))
     assert all(torch.equal(a[name], b[name]) for name in a)
@@ -217,8 +219,16 @@ def test_from_the_command_line_to_a_report(
     main(["report", str(run)])
     page = (run / "report.html").read_text()
     assert "of test rows" in page and "inputs" in page
+    assert "Accuracy on rows held out" in page and "fitted on 64 rows" in page
     card = (run / "encoder" / "README.md").read_text()
     assert "An encoder of rows" in card and "image" not in card.lower()
+    main(["evaluate", str(run), "--data", str(many), "--test", str(many), "--protocols", "knn"])
+    assert "80 test rows also occur" in (run / "encoder" / "README.md").read_text()
+    again = tmp_path / "again"
+    shutil.copytree(run, again)
+    main(["report", str(run), str(again), "--out", str(tmp_path / "both.html")])
+    both = (tmp_path / "both.html").read_text()
+    assert "Accuracy on rows held out" in both and "fitted on 80 rows" in both
 
 
 def test_an_encoder_comes_back_with_its_columns(many: Path, tmp_path: Path) -> None:

@@ -1,10 +1,20 @@
 """Several runs on one page: the best first, baselines once, and only what differs."""
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pytest
+
+from ownlatent.data.columns import plain_columns
+from ownlatent.data.logmel import LogMel
+from ownlatent.kinds import KINDS
+from ownlatent.preprocessing import Preprocessing
 from ownlatent.report import Report
 from ownlatent.report.comparison import differing, evaluation, headline, same_images
+from ownlatent.report.results import is_baseline
 
 
 def row(features: str, accuracy: float, protocol: str = "linear probe", **more: Any) -> dict:  # type: ignore[type-arg]
@@ -61,6 +71,22 @@ def test_the_headline_takes_a_protocol_that_both_have() -> None:
         run("a", row("BYOL", 0.9), row("BYOL", 0.5, "kNN")), run("b", row("BYOL", 0.6, "kNN"))
     ]  # fmt: skip
     assert headline(reports).startswith("Under the kNN b is right for 60.0%")
+
+
+def test_the_samples_have_their_own_name() -> None:
+    runs = [replace(run(name, row("BYOL", 0.5)), noun="rows") for name in "ab"]
+    assert "of test rows" in headline(runs)
+    assert "of test samples" in headline([runs[0], replace(runs[1], noun="clips")])
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_what_learned_nothing_is_a_baseline(kind: str) -> None:
+    made = {
+        "images": Preprocessing(3, 8, 1.0, (0.5,) * 3, (0.5,) * 3), "audio": LogMel(8000),
+        "vectors": plain_columns(np.eye(2)), "text": SimpleNamespace(weights=[1.0]),
+    }  # fmt: skip
+    name, _ = KINDS[kind].raw(made[kind])
+    assert is_baseline(row(name, 0.5))
 
 
 def test_different_test_images_do_not_compare() -> None:

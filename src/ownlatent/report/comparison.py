@@ -27,7 +27,7 @@ def headline(reports: Sequence[Report]) -> str:
     more = f" and {len(rest) - 4} more below" if len(rest) > 4 else ""
     sentence = (
         f"Under the {best['protocol']} {best['run']} is right for {best['accuracy']:.1%} of test "
-        f"images, {others}{more}."
+        f"{noun(reports)}, {others}{more}."
     )
     if is_number(best.get("low")) and is_number(rest[0].get("high")):
         near = best["low"] <= rest[0]["high"]
@@ -51,6 +51,12 @@ def evaluation(reports: Sequence[Report]) -> list[dict[str, Any]]:
     order = [row["protocol"] for report in reports for row in report.evaluation]
     rows: list[dict[str, Any]] = [*learned, *_once(baselines)]
     return sorted(rows, key=lambda row: order.index(row["protocol"]))
+
+
+def noun(reports: Sequence[Report]) -> str:
+    """What the samples of all runs are called."""
+    nouns = {report.noun for report in reports}
+    return nouns.pop() if len(nouns) == 1 else "samples"
 
 
 def same_images(reports: Sequence[Report]) -> bool:

@@ -23,13 +23,14 @@ class Report:
     Args:
         title: the run's name.
         headline: the result in one plain sentence.
+        noun: what the samples are called.
         facts: (name, value) pairs, such as ``("images", "20,000")``.
         log: rows with ``step`` and any of ``loss``, ``tau``, ``lr``, ``feature_std``,
             ``effective_rank``, ``probe_accuracy`` (0 to 1), ``verdict``; NaN is allowed.
         evaluation: rows with ``features``, ``protocol``, ``accuracy`` (0 to 1) and optionally
             ``low`` and ``high`` (95 % interval), ``n_train``, ``n_test``, ``seed``, ``images`` (a
-            fingerprint of the test images). Features called "random initialisation" and "raw
-            pixels" are the baselines.
+            fingerprint of the test images). Features called "random initialisation", "raw
+            pixels" and the like are the baselines.
         verdict: what ``verdict.json`` holds.
         views: (originals, views of each), uint8 as in ``contact_sheet``.
         captions: the name of the original, then of each kind of view.
@@ -41,6 +42,7 @@ class Report:
 
     title: str
     headline: str
+    noun: str = "images"
     facts: Sequence[tuple[str, str]] = ()
     log: Sequence[Mapping[str, Any]] = ()
     evaluation: Sequence[Mapping[str, Any]] = ()
@@ -69,7 +71,7 @@ def write_report(out: str | Path, report: Report) -> Path:
         report=report,
         figures=list(figures(report.evaluation)),
         judged=judge(report.verdict, report.log),
-        protocols=protocols(report.evaluation),
+        protocols=protocols(report.evaluation, report.noun),
         axis=axis(report.evaluation),
         curves=curves([("", report.log)]),
         not_finite=not_finite(report.log),
@@ -97,7 +99,8 @@ def write_comparison(out: str | Path, reports: Sequence[Report]) -> Path:
         headline=comparison.headline(reports),
         judgements=judgements,
         shared=[fact for fact in reports[0].facts if all(fact in r.facts for r in reports)],
-        protocols=protocols(rows),
+        protocols=protocols(rows, comparison.noun(reports)),
+        noun=comparison.noun(reports),
         axis=axis(rows),
         same_images=comparison.same_images(reports),
         curves=curves([(report.title, report.log) for report in reports]),

@@ -10,8 +10,10 @@ from ownlatent.report.words import is_number, percent
 
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
 
-BASELINES = ("random initialisation", "raw pixels", "raw features")
-_SETTING = {"n_train": "fitted on {:,} images", "n_test": "scored on {:,}", "seed": "seed {}"}
+BASELINES = (
+    "random initialisation", "raw pixels", "raw features", "log-mel statistics", "bag of tokens"
+)  # fmt: skip
+_SETTING = {"n_train": "fitted on {:,} {noun}", "n_test": "scored on {:,}", "seed": "seed {}"}
 
 
 def is_baseline(row: Mapping[str, Any]) -> bool:
@@ -59,11 +61,12 @@ def axis(evaluation: Rows) -> list[tuple[float, str]]:
     return [(100 * mark / marks[-1], f"{mark:g}") for mark in marks]
 
 
-def protocols(evaluation: Rows) -> list[dict[str, Any]]:
+def protocols(evaluation: Rows, noun: str = "images") -> list[dict[str, Any]]:
     """The table's sections: rows under each protocol, with positions on the common axis.
 
-    What all rows of a section share (images, seed) is said once, in its heading. A row's ``style``
-    is a class of the style sheet, where it stands for one of several runs.
+    ``noun`` is what the samples are called. What all rows of a section share (noun, seed) is said
+    once, in its heading. A row's ``style`` is a class of the style sheet, where it stands for one
+    of several runs.
     """
     scale = 100 / float(axis(evaluation)[-1][1])
     sections: dict[str, list[Mapping[str, Any]]] = {}
@@ -72,7 +75,11 @@ def protocols(evaluation: Rows) -> list[dict[str, Any]]:
     result = []
     for protocol, rows in sections.items():
         given = [
-            [text.format(row[key]) for key, text in _SETTING.items() if row.get(key) is not None]
+            [
+                text.format(row[key], noun=noun)
+                for key, text in _SETTING.items()
+                if row.get(key) is not None
+            ]
             for row in rows
         ]
         shared = [text for text in given[0] if all(text in own for own in given)]

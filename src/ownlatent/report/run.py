@@ -121,6 +121,7 @@ class _Finished:
         return Report(
             title=title,
             headline=_headline(rows, self.config, self.kind.noun),
+            noun=self.kind.noun,
             facts=_facts(self.config, self.log, self.kind),
             log=self.log,
             evaluation=rows,

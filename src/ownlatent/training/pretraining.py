@@ -163,16 +163,16 @@ def resume(
             f'ol.resume("{place.path}", data=array).'
         )
     if data is None and not Path(config.data).exists():
-        raise UsageError(f"{config.data} is gone: say where its images are now by --data.")
+        raise UsageError(f"{config.data} is gone: say where its data are now by --data.")
     require_share(settled.batch_size, settled.accumulate, devices.processes())
     if devices.device(config.accelerator).type == "cpu" and devices.processes() == 1:
         torch.set_num_threads(stored["machine"]["threads"])
     samples = samples_for(config, data)
     if samples.fingerprint != stored["data"]["fingerprint"] and not changed_data:
         raise UsageError(
-            f"The images are not those that {place.path} began with ({len(samples):,} now, "
-            f"{stored['data']['images']:,} then): restore them, or go on all the same with "
-            "--changed-data."
+            f"The {KINDS[samples.kind].noun} are not those that {place.path} began with "
+            f"({len(samples):,} now, {stored['data']['images']:,} then): restore them, or "
+            "go on all the same with --changed-data."
         )
     session = prepare(config, samples, settled)
     if session.first:
