@@ -43,7 +43,7 @@ class Evaluate:
     """Labelled images (class folders, .npz or Parquet) to fit on."""
     test: str | None = None
     """Labelled images to score on. [a fifth of each class of the data]"""
-    protocols: tuple[str, ...] = ("knn", "linear")
+    protocols: tuple[str, ...] = ("linear", "knn")
     """What to measure: knn, linear, sgd or finetune, with fewer labels linear@1% or knn@5-shot; or
     one of segmentation, depth and detection, with --targets, --test and --test-targets."""
     label: str | None = None

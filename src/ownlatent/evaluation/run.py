@@ -21,7 +21,7 @@ from ownlatent.evaluation.protocols import Split, Subject, Wanted
 from ownlatent.foreign import find_encoder
 from ownlatent.kinds import KINDS, Samples
 
-DEFAULT = ("knn", "linear")
+DEFAULT = ("linear", "knn")
 
 
 def evaluate(
