@@ -37,8 +37,8 @@ def canvases() -> Canvases:
 def run(canvases: Canvases, steps: int = 1, tau: float = 0.97, **options):  # type: ignore[no-untyped-def]
     config = Pretrain(
         data="x", batch_size=16, steps=steps, optimizer="sgd", weight_decay=0.0,
-        warmup_epochs=0, base_lr=8.0, predictor_lr=1.0, precision="fp32", backbone="small-resnet", size=16,
-        log_every=1, set=("hidden=16", "dim=8", f"tau={tau}"), **options,
+        warmup_epochs=0, base_lr=8.0, predictor_lr=1.0, precision="fp32", size=16,
+        backbone="small-resnet", log_every=1, set=("hidden=16", "dim=8", f"tau={tau}"), **options,
     )  # fmt: skip
     session = prepare(config, canvases)
     start = copy.deepcopy(session.method)
