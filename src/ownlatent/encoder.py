@@ -140,6 +140,11 @@ class EncoderFolder:
             f"There is no encoder in {path}; give a run folder that has finished, or its encoder/."
         )
 
+    @property
+    def run(self) -> Path | None:
+        """The run that it lies in; None where it stands alone."""
+        return self.path.parent if self.path.name == "encoder" else None
+
     def title(self, network: str | None = None) -> str:
         """What it is called in a table: method and network."""
         method = str(self.config["provenance"].get("method", "encoder")).upper()

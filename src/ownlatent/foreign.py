@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import timm
 import torch
@@ -28,6 +28,7 @@ class ForeignEncoder:
 
     name: str
     weights: Path | None = None
+    run: ClassVar[None] = None  # it lies in none
 
     def title(self, network: str | None = None) -> str:
         """What it is called in a table."""
@@ -79,8 +80,9 @@ class ForeignEncoder:
             mean=tuple(found.get("mean", _IMAGENET[0])),
             std=tuple(found.get("std", _IMAGENET[1])),
         )
-        with torch.no_grad():  # some report the width before their last layer
-            net.num_features = net.eval()(torch.zeros(1, channels, size, size)).shape[1]
+        if self.weights is None:  # timm's own: some report the width before their last layer
+            with torch.no_grad():
+                net.num_features = net.eval()(torch.zeros(1, channels, size, size)).shape[1]
         return Encoder(net, self.name, settings, {"method": self.name, "view_size": size})
 
 

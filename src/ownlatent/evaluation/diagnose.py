@@ -1,6 +1,5 @@
 """What features say about themselves, and about the data: rank, spread, doubles, oddities."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ownlatent import diagnostics
-from ownlatent.checks import SEED, require_within
+from ownlatent.checks import require_within
 from ownlatent.data import Data
-from ownlatent.encoder import Encoder, EncoderFolder
-from ownlatent.evaluation.device import require_device
+from ownlatent.encoder import Encoder
 from ownlatent.evaluation.features import embed
 from ownlatent.evaluation.knn import nearest
-from ownlatent.foreign import find_encoder
+from ownlatent.evaluation.subjects import find_subjects
 from ownlatent.kinds import KINDS, Samples
 from ownlatent.views import Views, default_views
 
@@ -68,10 +66,10 @@ def diagnose(
     require_within("images", images, 2, 10**6)
     require_within("augmentations", augmentations, 2, 1000)
     require_within("double", double, -1, 1)
-    require_within("seed", seed, *SEED)
-    require_device(device)
-    folder = find_encoder(run, backbone)
-    encoder = folder.load(network).to(device)
+    subjects = find_subjects(
+        run, network=network, backbone=backbone, baselines=False, seed=seed, device=device
+    )
+    ((name, encoder),) = subjects.nets
     kind = KINDS[encoder.preprocessing.kind]
     samples = kind.open(
         data, size=getattr(encoder.preprocessing, "size", 0), labelled=False, label=label,
@@ -83,7 +81,7 @@ def diagnose(
     pairs = doubles(cosines, rows, double)
     odd = cosines.mean(1).argsort()[:LISTED]
     report = {
-        "encoder": folder.title(network),
+        "encoder": name,
         "data": samples.fingerprint,
         "features": list(features.shape),
         "feature_std": diagnostics.feature_std(features).item() * features.shape[1] ** 0.5,
@@ -107,9 +105,7 @@ def diagnose(
         views = _augmented(encoder, samples, images, augmentations, seed, device)
         report["lidar"] = diagnostics.lidar(views).item()
         report["alignment"] = diagnostics.alignment(views[:, 0], views[:, 1]).item()
-    if isinstance(folder, EncoderFolder) and folder.path.name == "encoder":
-        path = folder.path.parent / "diagnostics.json"
-        path.write_text(json.dumps(report, indent=2) + "\n")
+    subjects.keep("diagnostics.json", report)
     return report
 
 

@@ -1,6 +1,5 @@
 """Evaluating an encoder on labelled images, beside the baselines that say what it is worth."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +9,13 @@ import torch
 from torch import nn
 
 from ownlatent.card import write_card
-from ownlatent.checks import SEED, require_within
+from ownlatent.checks import require_within
 from ownlatent.data import Data, overlap
-from ownlatent.encoder import EncoderFolder
 from ownlatent.errors import UsageError
-from ownlatent.evaluation.device import require_device
 from ownlatent.evaluation.labels import listed
 from ownlatent.evaluation.linear import stratified_holdout
 from ownlatent.evaluation.protocols import Split, Subject, Wanted
-from ownlatent.foreign import find_encoder
+from ownlatent.evaluation.subjects import find_subjects
 from ownlatent.kinds import KINDS, Samples
 
 DEFAULT = ("linear", "knn")
@@ -78,17 +75,16 @@ def evaluate(
         raise UsageError(f"Choose protocols, such as {', '.join(DEFAULT)}.")
     require_within("epochs", epochs, 1, 10**6)
     require_within("limit", limit, 1, 10**9)
-    require_within("seed", seed, *SEED)
-    require_device(device)
-    folder = find_encoder(run, backbone)
-    encoder = folder.load(network).to(device)
-    split = split_of(data, test, encoder.preprocessing, label, limit, seed)
+    subjects = find_subjects(
+        run, network=network, backbone=backbone, baselines=baselines, seed=seed, device=device
+    )
+    preprocessing = subjects.encoder.preprocessing
+    split = split_of(data, test, preprocessing, label, limit, seed)
     if splits is not None:
         _write_splits(Path(splits), split, wanted, seed)
-    sets: list[tuple[str, nn.Module]] = [(folder.title(network), encoder)]
+    sets: list[tuple[str, nn.Module]] = [*subjects.nets]
     if baselines:
-        sets.append(("random initialisation", folder.blank(seed).to(device)))
-        name, raw = KINDS[encoder.preprocessing.kind].raw(encoder.preprocessing)
+        name, raw = KINDS[preprocessing.kind].raw(preprocessing)
         sets.append((name, raw.to(device)))
     results = []
     for features, net in sets:
@@ -120,9 +116,7 @@ def evaluate(
             "test_images_in_train": overlap(split.train, split.test) if test is not None else 0,
         },
     }
-    if isinstance(folder, EncoderFolder) and folder.path.name == "encoder":
-        path = folder.path.parent / "evaluation.json"
-        path.write_text(json.dumps(report, indent=2) + "\n")
+    if path := subjects.keep("evaluation.json", report):
         write_card(path.parent)
     return report
 

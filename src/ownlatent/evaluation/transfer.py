@@ -1,21 +1,15 @@
 """Transfer: a linear probe on each of several labelled data sets, and the mean of all."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any, Literal, NamedTuple
 
-from torch import nn
-
-from ownlatent.checks import SEED, require_within
-from ownlatent.encoder import EncoderFolder
 from ownlatent.errors import UsageError
-from ownlatent.evaluation.device import require_device
 from ownlatent.evaluation.linear import linear_probe
 from ownlatent.evaluation.protocols import Subject
 from ownlatent.evaluation.run import split_of
-from ownlatent.foreign import find_encoder
+from ownlatent.evaluation.subjects import find_subjects
 
 STRENGTHS = tuple(10 ** (-6 + 11 * n / 44) for n in range(45))
 """L2 penalties of the papers' sweep: 45 from 1e-6 to 1e5."""
@@ -83,22 +77,18 @@ def transfer(
     Raises:
         UsageError: there is no encoder, no data set, or one without usable labels.
     """
-    require_within("seed", seed, *SEED)
-    require_device(device)
     if not data:
         raise UsageError("Give one or more folders of labelled images.")
     sets = [DataSet.parse(text) for text in data]
-    folder = find_encoder(run, backbone)
-    encoder = folder.load(network).to(device)
-    nets: list[tuple[str, nn.Module]] = [(folder.title(network), encoder)]
-    if baselines:
-        nets.append(("random initialisation", folder.blank(seed).to(device)))
+    subjects = find_subjects(
+        run, network=network, backbone=backbone, baselines=baselines, seed=seed, device=device
+    )
     results: list[dict[str, Any]] = []
     for each in sets:
         train, test = each.parts()
-        split = split_of(train, test, encoder.preprocessing, None, None, seed)
+        split = split_of(train, test, subjects.encoder.preprocessing, None, None, seed)
         labels, truth = split.labels()
-        for features, net in nets:
+        for features, net in subjects.nets:
             fitted, scored = Subject(features, net, split, seed, device).features
             probe = linear_probe(fitted, labels, scored, truth, seed=seed, strengths=STRENGTHS)
             value = probe.accuracy if each.metric == "top1" else probe.mean_per_class
@@ -111,10 +101,8 @@ def transfer(
             })  # fmt: skip
     means = {
         features: mean(r["value"] for r in results if r["features"] == features)
-        for features, _ in nets
+        for features, _ in subjects.nets
     }
     report = {"encoder": str(run), "results": results, "means": means}
-    if isinstance(folder, EncoderFolder) and folder.path.name == "encoder":
-        path = folder.path.parent / "transfer.json"
-        path.write_text(json.dumps(report, indent=2) + "\n")
+    subjects.keep("transfer.json", report)
     return report

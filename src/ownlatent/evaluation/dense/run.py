@@ -1,6 +1,5 @@
 """Segmentation, depth and detection of an encoder, beside the same network from a random start."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +8,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ownlatent.checks import SEED, require_within
-from ownlatent.encoder import Encoder, EncoderFolder
+from ownlatent.checks import require_within
+from ownlatent.encoder import Encoder
 from ownlatent.errors import UsageError
 from ownlatent.evaluation.dense import depth, detection, segmentation
 from ownlatent.evaluation.dense.boxes import open_boxes
-from ownlatent.evaluation.device import require_device
-from ownlatent.foreign import find_encoder
+from ownlatent.evaluation.subjects import find_subjects
 
 DENSE = ("segmentation", "depth", "detection")
 Row = dict[str, Any]
@@ -72,13 +70,13 @@ def evaluate_dense(
     """
     if protocol not in DENSE:
         raise UsageError(f"There is no protocol {protocol!r}; choose one of {', '.join(DENSE)}.")
-    require_within("seed", seed, *SEED)
     require_within("steps", steps, 1, 10**7)
     require_within("size", size, 16, 10**4)
-    require_device(device)
-    folder = find_encoder(run, backbone)
-    encoder = folder.load(network)
-    if encoder.preprocessing.kind != "images" or encoder.preprocessing.channels != 3:
+    subjects = find_subjects(
+        run, network=network, backbone=backbone, baselines=baselines, seed=seed, device=device
+    )
+    preprocessing = subjects.encoder.preprocessing
+    if preprocessing.kind != "images" or preprocessing.channels != 3:
         raise UsageError(f"{protocol.capitalize()} is for encoders of images in colour.")
     pairs = (data, targets), (test, test_targets)
     brief = {} if steps is None else {"steps": steps}
@@ -88,17 +86,12 @@ def evaluate_dense(
         measure = _depth(pairs, size, unit, brief)
     else:
         measure = _detection(pairs, size, brief | {"neck": neck})
-    nets = [(folder.title(network), encoder)]
-    if baselines:
-        nets.append(("random initialisation", folder.blank(seed)))
     results = []
-    for features, net in nets:
+    for features, net in subjects.nets:
         row = measure(net, seed, device)
         results.append({"features": features, "protocol": protocol, "seed": seed, **row})
     report = {"encoder": str(run), "results": results, "data": [str(data), str(test)]}
-    if isinstance(folder, EncoderFolder) and folder.path.name == "encoder":
-        path = folder.path.parent / f"evaluation-{protocol}.json"
-        path.write_text(json.dumps(report, indent=2) + "\n")
+    subjects.keep(f"evaluation-{protocol}.json", report)
     return report
 
 
