@@ -177,7 +177,7 @@ def _batch() -> list[Row]:
     return [
         Row(
             method,
-            f"{share:g}",
+            f"{256 * share:g}",
             {"method": method} | ({"batch_share": share} if share != 1 else {}),
         )
         for method in PRESETS

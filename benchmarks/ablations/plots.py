@@ -45,7 +45,7 @@ def draw(path: Path, axis: Axis, results: list[Result], base: list[float]) -> No
 def _panel(panel, axis: Axis, results: list[Result], labels: list[str], which: str) -> None:
     deviation, freedom = spread(results)
     places = list(dict.fromkeys(r.row.x for r in results))
-    step = min(0.08, 0.5 / len(labels))
+    step = min(0.08, 0.5 / len(labels)) if freedom or axis.points else 0.0
     for number, (label, colour) in enumerate(zip(labels, COLOURS * 2, strict=False)):
         aside = (number - (len(labels) - 1) / 2) * step  # so that intervals can be told apart
         mine = [r for r in results if r.row.label == label]
