@@ -91,8 +91,7 @@ def speaker_table(record: dict[str, Any]) -> list[str]:
                 [record.get(name(who, method, VIEWS, seed), {}).get(of) for who in SPEAKERS]
                 for seed in range(SEEDS)
             ]
-            # Statistics of the sounds have no seed: all rows are alike.
-            whole = list(dict.fromkeys(tuple(row) for row in cells if None not in row))
+            whole = [row for row in cells if None not in row]
             if not whole:
                 lines.append(f"| {title} | - | missing{' |' * (len(SPEAKERS) + 1)}")
                 continue

@@ -143,7 +143,17 @@ class Row(NamedTuple):
 NOISE: dict[str, Any] = {"views": "window"}
 ADAMW: dict[str, Any] = {"optimizer": "adamw", "base_lr": 0.004}  # per 256 images
 STEPS = 600
-COMMON = {"backbone": "small-resnet", "size": 20, "steps": STEPS, "log_every": 20}
+COMMON: dict[str, Any] = {
+    "backbone": "small-resnet",
+    "size": 20,
+    "steps": STEPS,
+    "log_every": 20,
+    # One optimizer for all rows, whatever BYOL's preset may come to be.
+    "optimizer": "sgd",
+    "base_lr": 0.4,
+    "weight_decay": 5e-4,
+    "predictor_lr": 1.0,
+}
 PRETRAINED = "byol"
 """The row whose first seed other rows are started from."""
 ROWS = {

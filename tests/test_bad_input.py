@@ -160,6 +160,7 @@ PRETRAIN = [
     Case("word", npy, "images.npy --set targets=all", "must be one of average, detached, shared"),
     Case("group", npy, "images.npy --bn-group 3", "take --bn-group 2"),
     Case("patches", npy, "images.npy --frozen-patches True", "small-resnet"),
+    Case("stem", npy, "images.npy --stem standard", "leave --stem out or take a timm model"),
     Case("own target", npy, "images.npy --method dino --target-start own", "leave --target-start"),
     Case("views", npy, "images.npy --views byoll", "choose one of byol, simclr"),
     Case("batch > data", npy, "images.npy --batch-size 25", "take --batch-size 24 or less"),

@@ -124,6 +124,7 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("small-resnet", {"norm": "group"}),
     ("small-vit", {"frozen_patches": True}),
     ("small-vit", {"norm": "group", "frozen_patches": False}),
+    ("resnet10t", {"stem": "standard"}),
 ]
 
 
@@ -196,6 +197,8 @@ HOSTILE: list[dict[str, Any]] = [
         {"frozen_patches": "yes"},
         {"name": "resnet18"},
         {"drop_path": 0.5},
+        {"stem": 1},
+        {"stem": "deep"},
         {"frozen_patches": True},  # of a ResNet
     )
 ] + [

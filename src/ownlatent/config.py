@@ -67,6 +67,9 @@ class Pretrain:
     """Images whose batch-norm statistics are taken together. [the preset's]"""
     norm: Literal["batch", "group", "layer", "instance", "none"] | None = None
     """Normalisation of backbone and heads; group is with weight standardisation. [the preset's]"""
+    stem: Literal["auto", "standard"] = "auto"
+    """How a timm model begins: auto fits ResNets, VGGs and ViTs to views of up to 64 pixels,
+    standard leaves them as they are."""
     frozen_patches: bool | None = None
     """Fix a ViT's patch projection and position embedding. [the preset's]"""
     target_start: Literal["copy", "own"] = "copy"

@@ -14,6 +14,7 @@ from ownlatent.checks import damaged, read_json, require_within
 from ownlatent.errors import UsageError
 from ownlatent.kinds import KINDS
 from ownlatent.networks import Middle
+from ownlatent.networks.backbone import STEMS
 from ownlatent.networks.renorm import NORMS
 
 _FORMAT = 1
@@ -39,8 +40,8 @@ class Encoder(nn.Module):
         name: the backbone's name, for :func:`ownlatent.networks.backbone`.
         preprocessing: what samples go through; its ``kind`` says which they are.
         provenance: where it came from, as JSON would hold it.
-        options: what else ``backbone`` was given that shapes it: ``norm``, ``frozen_patches``. A
-            ``Middle``'s own layer follows the same ``norm``.
+        options: what else ``backbone`` was given that shapes it: ``norm``, ``frozen_patches``,
+            ``stem``. A ``Middle``'s own layer follows the same ``norm``.
     """
 
     def __init__(
@@ -196,9 +197,11 @@ def _require_settings(config: dict[str, Any]) -> None:
     if not networks or not all(isinstance(name, str) and name.isidentifier() for name in networks):
         raise TypeError(f"networks cannot be {networks!r}")
     options = config.get("backbone_options", {})
-    _require_kinds("backbone_options", options, norm=str, frozen_patches=bool)
+    _require_kinds("backbone_options", options, norm=str, frozen_patches=bool, stem=str)
     if options.get("norm", "batch") not in NORMS:
         raise TypeError(f"norm cannot be {options['norm']!r}")
+    if options.get("stem", "auto") not in STEMS:
+        raise TypeError(f"stem cannot be {options['stem']!r}")
     for name, shape in config.get("middle", {}).items():
         _require_kinds("middle", shape, hidden=int, bias=bool)
         if name not in networks:

@@ -25,6 +25,20 @@ def test_small_images_get_the_small_stem() -> None:
     assert small(torch.zeros(2, 3, 32, 32)).shape == (2, 512)
 
 
+@pytest.mark.parametrize("name", ["resnet18", "resnet50x2", "vgg11", "vit_tiny_patch16_224"])
+def test_a_standard_stem_is_the_models_own_at_any_size(name: str) -> None:
+    net, line = backbone(name, size=64, stem="standard")
+    as_published, _ = backbone(name, size=224)
+    shapes = {k: v.shape for k, v in as_published.state_dict().items() if k != "pos_embed"}
+    assert {k: v.shape for k, v in net.state_dict().items() if k != "pos_embed"} == shapes
+    assert "standard stem" in line
+
+
+def test_a_stem_of_no_kind_is_one_sentence() -> None:
+    with pytest.raises(UsageError, match="stem is auto or standard; got 'deep'"):
+        backbone("resnet18", stem="deep")
+
+
 @pytest.mark.parametrize("name", ["small-resnet", "resnet10t", "mobilenetv3_small_050"])
 def test_any_channels_in_one_vector_out(name: str) -> None:
     net, _ = backbone(name, channels=5, size=32)

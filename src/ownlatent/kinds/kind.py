@@ -61,8 +61,10 @@ class Looks(NamedTuple):
 def require_named(name: str, known: Collection[str], noun: str, options: Mapping[str, Any]) -> None:
     """Raises UsageError where no backbone for ``noun`` has this name, or an option is asked for
     that only those of images have."""
-    if options.get("frozen_patches") or options.get("drop_path"):
-        raise UsageError(f"{name} has no patches and no drop-path: leave these options out.")
+    if options.keys() & {"stem"} or options.get("frozen_patches") or options.get("drop_path"):
+        raise UsageError(
+            f"{name} has no stem, no patches and no drop-path: leave these options out."
+        )
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         all_of_them = f"choose one of {', '.join(known)}."

@@ -17,6 +17,8 @@ from ownlatent.networks.vit import SMALL_VITS, small_vit, take_any_size
 from ownlatent.networks.wide import WIDE_RESNETS, nearest_wide, wide_resnet
 from ownlatent.views import SMALL
 
+STEMS = ("auto", "standard")
+
 
 def backbone(
     name: str,
@@ -26,6 +28,7 @@ def backbone(
     drop_path: float = 0.0,
     norm: str = "batch",
     frozen_patches: bool = False,
+    stem: str = "auto",
 ) -> tuple[nn.Module, str]:
     """Build a backbone without its classifier, freshly initialised.
 
@@ -43,6 +46,8 @@ def backbone(
             "group" (with standardised weights), "layer", "instance" or "none". A ViT, which has
             none, stays as it is.
         frozen_patches: start a ViT as MoCo v3 does (:func:`freeze_patches`).
+        stem: "auto", or "standard" for a timm model as it is at any size: a sixteenth of the work
+            of the small-image stem, and the network that photographs are given to later.
 
     Returns:
         the network, ``[B, C, H, W]`` to pooled features ``[B, num_features]``, and a line that
@@ -50,26 +55,30 @@ def backbone(
 
     Raises:
         UsageError: no such model (with the nearest names), or it cannot take this size,
-            ``drop_path``, ``norm`` or ``frozen_patches``.
+            ``drop_path``, ``norm``, ``frozen_patches`` or ``stem``.
     """
+    if stem not in STEMS:
+        raise UsageError(f"stem is {' or '.join(STEMS)}; got {stem!r}.")
     if norm not in NORMS:
         raise UsageError(f"norm is one of {', '.join(NORMS)}; got {norm!r}.")
     if not 0 <= drop_path < 1:
         raise UsageError(f"drop_path is a probability below 1; got {drop_path}.")
-    net, stem = _named(name, channels, size, drop_path)
+    net, entry = _named(name, channels, size, drop_path, fitted=stem == "auto")
     if frozen_patches:
         freeze_patches(net, name)
-        stem += ", frozen"
+        entry += ", frozen"
     if norm != "batch" and any(isinstance(module, _BatchNorm) for module in net.modules()):
         replace_batch_norm(net, norm)
-        stem += f", {NORMS[norm]}"
+        entry += f", {NORMS[norm]}"
         with torch.no_grad():  # instance norm cannot take maps of one pixel
             net.eval()(torch.zeros(1, channels, size, size))
-    return net.train(), _describe(name, net, stem)
+    return net.train(), _describe(name, net, entry)
 
 
-def _named(name: str, channels: int, size: int, drop_path: float) -> tuple[Any, str]:
-    """The network, and what its stem is."""
+def _named(name: str, channels: int, size: int, drop_path: float, fitted: bool) -> tuple[Any, str]:
+    """The network, and what its stem is; ``fitted`` to small images, if they are small."""
+    if not fitted and (name in SMALL_RESNETS or name in SMALL_VITS):
+        raise UsageError(f"{name} has one stem, its own; leave --stem out or take a timm model.")
     if name in SMALL_RESNETS:
         if drop_path:
             raise UsageError(
@@ -93,7 +102,7 @@ def _named(name: str, channels: int, size: int, drop_path: float) -> tuple[Any, 
             options["img_size"] = size
             if "relpos" not in name:  # these know the places of one grid only
                 options["dynamic_img_size"] = True
-            if size <= SMALL:
+            if size <= SMALL and fitted:
                 options["patch_size"] = max(1, size // 8)
                 stem = f"{options['patch_size']}-pixel patches for {size}-pixel images"
             net = timm.create_model(name, **options)
@@ -102,9 +111,10 @@ def _named(name: str, channels: int, size: int, drop_path: float) -> tuple[Any, 
                 net = wide_resnet(name, channels, drop_path)
             else:
                 net = timm.create_model(name, **options)
-            if size <= SMALL and _shrink_stem(net, channels):
+            small = size <= SMALL and fitted
+            if small and _shrink_stem(net, channels):
                 stem = f"3x3 stride-1 stem without max pooling, for {size}-pixel images"
-            elif size <= SMALL and shrink_vgg(net):
+            elif small and shrink_vgg(net):
                 stem = f"convolutions and their mean only, for {size}-pixel images"
             if name.startswith("wide_resnet"):
                 stem += " (the papers' wide ones are called resnet50x2)"

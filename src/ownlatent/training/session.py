@@ -147,6 +147,8 @@ def _method(
     kind = find(config.method)
     options = settle(config.method, kind, settled.options)
     built: dict[str, Any] = {"norm": settled.norm, "frozen_patches": settled.frozen_patches}
+    if config.stem != "auto":
+        built["stem"] = config.stem
     net, line = data.network(name, preprocessing, settled.size, drop_path=config.drop_path, **built)
     lines = [line]
     if config.init is not None:
