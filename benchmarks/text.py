@@ -57,17 +57,17 @@ def cell(
     given = {method: {row["protocol"]: round(100 * row["accuracy"], 2) for row in rows}}
     if method == "byol":
         blank: Any = EncoderFolder.find(folder).blank(seed)
-        given["random initialisation"] = probed(blank, train, test, seed)
+        given["random initialisation"] = probed(blank, blank, train, test, seed)
         if backbone == "bag" and seed == 0:  # counts have no seed
             counts = BagOfTokens(blank.preprocessing)
-            given["bag of tokens"] = probed(counts, train, test, seed)
+            given["bag of tokens"] = probed(counts, blank, train, test, seed)
     return given
 
 
-def probed(net: Any, train: Path, test: Path, seed: int) -> Measured:
-    """By the protocols that :func:`ownlatent.evaluate` takes."""
-    fitted = open_sentences(train, meaning=net.preprocessing)
-    scored = open_sentences(test, meaning=net.preprocessing)
+def probed(net: Any, encoder: Any, train: Path, test: Path, seed: int) -> Measured:
+    """By the protocols that :func:`ownlatent.evaluate` takes, on the tokens of ``encoder``."""
+    fitted = open_sentences(train, meaning=encoder.preprocessing)
+    scored = open_sentences(test, meaning=encoder.preprocessing)
     sets = embed(net, fitted), fitted.labels, embed(net, scored), scored.labels
     return {
         LINEAR: round(100 * linear_probe(*sets, seed=seed).accuracy, 2),
