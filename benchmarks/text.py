@@ -17,10 +17,6 @@ from kept import RESULTS, fill, keep, read_record
 from tables import DOCS, spread, standing, write
 
 import ownlatent as ol
-from ownlatent.data.sentences import open_sentences
-from ownlatent.encoder import EncoderFolder
-from ownlatent.evaluation import embed, knn, linear_probe
-from ownlatent.kinds.text import BagOfTokens
 
 RECORD = RESULTS / "text.json"
 COMMON: dict[str, Any] = {
@@ -53,26 +49,13 @@ def cell(
     sentences, train, test = data
     options = COMMON | BACKBONES[backbone] | METHODS[method]
     keep(folder, sentences, method=method, views=views, seed=seed, **options)
-    rows = ol.evaluate(folder, train, test=test, seed=seed, baselines=False)["results"]
-    given = {method: {row["protocol"]: round(100 * row["accuracy"], 2) for row in rows}}
-    if method == "byol":
-        blank: Any = EncoderFolder.find(folder).blank(seed)
-        given["random initialisation"] = probed(blank, blank, train, test, seed)
-        if backbone == "bag" and seed == 0:  # counts have no seed
-            counts = BagOfTokens(blank.preprocessing)
-            given["bag of tokens"] = probed(counts, blank, train, test, seed)
+    plain = method == "byol"  # what learned nothing is asked once a backbone and seed
+    report = ol.evaluate(folder, train, test=test, seed=seed, baselines=plain)
+    given: dict[str, Measured] = {}
+    for row in report["results"]:
+        features = method if "(" in row["features"] else row["features"]
+        given.setdefault(features, {})[row["protocol"]] = round(100 * row["accuracy"], 2)
     return given
-
-
-def probed(net: Any, encoder: Any, train: Path, test: Path, seed: int) -> Measured:
-    """By the protocols that :func:`ownlatent.evaluate` takes, on the tokens of ``encoder``."""
-    fitted = open_sentences(train, meaning=encoder.preprocessing)
-    scored = open_sentences(test, meaning=encoder.preprocessing)
-    sets = embed(net, fitted), fitted.labels, embed(net, scored), scored.labels
-    return {
-        LINEAR: round(100 * linear_probe(*sets, seed=seed).accuracy, 2),
-        KNN: round(100 * knn(*sets, k=20, temperature=0.07).accuracy, 2),
-    }
 
 
 def name(backbone: str, method: str, views: str, seed: int) -> str:

@@ -61,7 +61,7 @@ class Looks(NamedTuple):
 def require_named(name: str, known: Collection[str], noun: str, options: Mapping[str, Any]) -> None:
     """Raises UsageError where no backbone for ``noun`` has this name, or an option is asked for
     that only those of images have."""
-    if options.keys() & {"stem"} or options.get("frozen_patches") or options.get("drop_path"):
+    if "stem" in options or options.get("frozen_patches") or options.get("drop_path"):
         raise UsageError(
             f"{name} has no stem, no patches and no drop-path: leave these options out."
         )
