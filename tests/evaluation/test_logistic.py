@@ -1,4 +1,4 @@
-"""The batched solver reaches scikit-learn's minimum, at every strength."""
+"""The solver reaches scikit-learn's minimum, at every strength."""
 
 import warnings
 
@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ownlatent.evaluation import logistic
 
-STRENGTHS = (1.0, 1e-6, 1e-2, 100.0, 1e-4)  # in no order: they are solved one by one
+STRENGTHS = (1.0, 1e-6, 1e-2, 100.0, 1e-4)  # in no order, and far apart
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,8 @@ def test_a_strength_does_not_feel_the_others(digits):
 
 def test_any_axes_give_the_same_minimum(digits):
     x, targets = digits
-    other = torch.linalg.qr(torch.randn(64, 64, generator=torch.Generator().manual_seed(0)))[0]
+    rotation = torch.linalg.qr(torch.randn(64, 64, generator=torch.Generator().manual_seed(0)))[0]
+    other = logistic.Axes(rotation, torch.ones(64))
     own = logistic.fit(x, targets, 10, (1e-2,), tolerance=1e-9)[0]
     borrowed = logistic.fit(x, targets, 10, (1e-2,), axes=other, tolerance=1e-9)[0]
     torch.testing.assert_close(own, borrowed, rtol=0, atol=1e-3)
@@ -98,8 +99,9 @@ def test_axes_where_single_precision_does_not_converge(monkeypatch):
 
     monkeypatch.setattr(torch.linalg, "eigh", fails_in_single)
     axes = logistic.principal_axes(x)
-    assert axes.dtype == torch.float32
-    torch.testing.assert_close(axes.abs(), expected.abs(), rtol=1e-3, atol=1e-4)
+    assert axes.vectors.dtype == axes.variances.dtype == torch.float32
+    torch.testing.assert_close(axes.vectors.abs(), expected.vectors.abs(), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(axes.variances, expected.variances, rtol=1e-4, atol=1e-6)
 
 
 def test_stopping_short_is_said(digits):
@@ -116,13 +118,42 @@ def test_wider_than_long():
     assert objective(x, targets, weight[0], bias[0], 1e-2) <= reference * (1 + 1e-4)
 
 
+def steps(monkeypatch, *calls):
+    """How many steps all strengths of some fits take together."""
+    taken, search = [], logistic.search
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            logistic, "search", lambda *a, **k: taken.append(len(a[0])) or search(*a, **k)
+        )
+        for call in calls:
+            call()
+    return sum(taken)
+
+
+def test_a_start_changes_the_way_and_not_the_minimum(digits, monkeypatch):
+    x, targets = digits
+    weight, bias = logistic.fit(x[:700], targets[:700], 10, (1e-2,))
+    start = weight[0], bias[0]
+    cold = logistic.fit(x, targets, 10, (1e-2,), tolerance=1e-9)
+    warm = logistic.fit(x, targets, 10, (1e-2,), tolerance=1e-9, start=start)
+    torch.testing.assert_close(warm[0], cold[0], rtol=0, atol=1e-3)
+    anew = steps(monkeypatch, lambda: logistic.fit(x, targets, 10, (1e-2,)))
+    assert steps(monkeypatch, lambda: logistic.fit(x, targets, 10, (1e-2,), start=start)) < anew
+
+
+def test_a_grid_is_solved_from_its_neighbours(digits, monkeypatch):
+    """Twenty-five strengths within fewer steps than seven of them take from nothing."""
+    x, targets = digits
+    grid = torch.logspace(-5, 1, 25).tolist()
+    anew = [lambda s=s: logistic.fit(x, targets, 10, [s]) for s in grid[::4]]
+    together = steps(monkeypatch, lambda: logistic.fit(x, targets, 10, grid))
+    assert together < steps(monkeypatch, *anew)
+
+
 def test_search_survives_saturation():
     """A sample confidently wrong has no curvature there: bare Newton swings between 0 and 2e6."""
-    logits, change = torch.tensor([[[10.0, -10.0]]]), torch.tensor([[[-1.0, 1.0]]])
-    truth = torch.tensor([[[0.0, 1.0]]])
-    step = logistic._search(
-        logits, change, truth, linear=torch.zeros(1), quadratic=torch.full((1,), 1e-6)
-    )
+    flat = torch.zeros(1)
+    step = logistic.search(*confidently_wrong(), linear=flat, quadratic=flat + 1e-6)
     s = step.double().requires_grad_()
     value = torch.nn.functional.softplus(20 - 2 * s) + 5e-7 * s * s
     value.backward()
@@ -131,11 +162,16 @@ def test_search_survives_saturation():
 
 def test_search_never_climbs():
     """Where no step was good enough in time, and where the direction goes uphill."""
-    logits, change = torch.tensor([[[10.0, -10.0]]]), torch.tensor([[[-1.0, 1.0]]])
-    truth, flat = torch.tensor([[[0.0, 1.0]]]), torch.zeros(1)
-    far = logistic._search(logits, change, truth, linear=flat, quadratic=torch.full((1,), 1e-30))
+    (logits, change, truth), flat = confidently_wrong(), torch.zeros(1)
+    far = logistic.search(logits, change, truth, linear=flat, quadratic=flat + 1e-30)
     assert torch.nn.functional.softplus(20 - 2 * far) + 5e-31 * far**2 <= 20
-    assert logistic._search(logits, -change, truth, linear=flat, quadratic=flat + 1) == 0
+    assert logistic.search(logits, -change, truth, linear=flat, quadratic=flat + 1) == 0
+
+
+def confidently_wrong():
+    """Logits and their change ``[1, 2, 1]`` of one sample of the second class."""
+    logits, change = torch.tensor([[[10.0], [-10.0]]]), torch.tensor([[[-1.0], [1.0]]])
+    return logits, change, torch.tensor([[0.0], [1.0]])
 
 
 def test_bias_is_not_penalised():

@@ -129,3 +129,27 @@ def check_comparable(a: Tensor, b: Tensor) -> None:
             f"Features that are compared must come from one encoder, but some have {a.shape[1]} "
             f"dimensions and others {b.shape[1]}."
         )
+
+
+def numbered(labels: Tensor, what: str) -> tuple[Tensor, Tensor]:
+    """The classes there are, sorted, and each label's place among them: int64 ``[K]``, ``[N]``.
+
+    Raises:
+        UsageError: there is one class only, which ``what`` cannot be fitted to.
+    """
+    classes, targets = torch.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        raise UsageError(
+            f"{what} needs at least two classes, but every training label is {int(classes[0])}."
+        )
+    return classes, targets
+
+
+def standardise(reference: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    """Features ``[N, D]`` with the mean and standard deviation of the first taken out, float32."""
+    mean = reference.mean(dim=0)
+    centred = reference - mean
+    std = torch.linalg.vector_norm(centred, dim=0) / len(reference) ** 0.5
+    # A feature that varies by less than float32 resolves is constant: it is centred, not blown up.
+    std = torch.where(std > 1e-6 * mean.abs(), std, 1.0)
+    return centred.div_(std), *((other - mean).div_(std) for other in others)

@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ownlatent.data.order import epoch_order
 from ownlatent.encoder import Encoder
 from ownlatent.errors import UsageError
+from ownlatent.evaluation.features import numbered
 from ownlatent.evaluation.interval import Accuracy, counted
 from ownlatent.evaluation.linear import stratified_holdout
 from ownlatent.kinds import Samples
@@ -87,12 +88,7 @@ def finetune(
     if not rates or not all(0 < rate < math.inf for rate in rates):
         raise UsageError(f"Give one or more learning rates above 0; got {list(rates)}.")
     assert train.labels is not None and test.labels is not None
-    classes, targets = torch.unique(train.labels[train_rows], return_inverse=True)
-    if len(classes) < 2:
-        raise UsageError(
-            f"Fine-tuning needs at least two classes, but every training label is "
-            f"{int(classes[0])}."
-        )
+    classes, targets = numbered(train.labels[train_rows], "Fine-tuning")
     fitting = _Fitting(encoder, train, len(classes), schedule, seed, torch.device(device))
     held_out: dict[float, float] = {}
     rate = rates[0]

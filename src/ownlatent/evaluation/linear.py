@@ -8,10 +8,12 @@ from torch import Tensor
 
 from ownlatent.errors import UsageError
 from ownlatent.evaluation import logistic
-from ownlatent.evaluation.features import check_comparable, check_labelled
+from ownlatent.evaluation.features import check_comparable, check_labelled, numbered, standardise
 from ownlatent.evaluation.interval import Accuracy, counted
 
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
+_TO_CHOOSE = 1e-4
+"""Tolerance of the fits that the strength is chosen by, ten times the last one's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,35 +63,33 @@ def linear_probe(
     train_labels = check_labelled(train, train_labels, "training")
     test_labels = check_labelled(test, test_labels, "test").to(train.device)
     check_comparable(train, test)
-    classes, targets = torch.unique(train_labels, return_inverse=True)
-    if len(classes) < 2:
-        raise UsageError(
-            f"A linear probe needs at least two classes, but every training label is "
-            f"{int(classes[0])}."
-        )
+    classes, targets = numbered(train_labels, "A linear probe")
     train = train.float()
     held_out: dict[float, float] = {}
-    axes = None
+    axes, start = None, None
     strength = strengths[0]
     protocol = f"L2 strength {strength:g} given"
     if len(strengths) > 1:
         held = stratified_holdout(targets, holdout, seed)
-        fitted = train[~held]
-        standard = standardise(fitted, fitted)
-        axes = logistic.principal_axes(standard)  # half the cost of a probe on wide features
-        weight, bias = logistic.fit(standard, targets[~held], len(classes), strengths, axes=axes)
-        logits = standardise(train[held], fitted) @ weight + bias[:, None]
+        fitted, others = standardise(train[~held], train[held])
+        axes = logistic.principal_axes(fitted)
+        weight, bias = logistic.fit(
+            fitted, targets[~held], len(classes), strengths, axes=axes, tolerance=_TO_CHOOSE
+        )
+        logits = others @ weight + bias[:, None]
         right = (logits.argmax(dim=-1) == targets[held]).double().mean(dim=1)
         held_out = dict(zip(strengths, right.tolist(), strict=True))
         strength = max(strengths, key=lambda s: (held_out[s], s))
+        place = list(strengths).index(strength)
+        start = weight[place], bias[place]
         protocol = (
             f"L2 strength {strength:g} of {len(strengths)} chosen on {int(held.sum()):,} held-out "
             f"training samples (seed {seed}), refitted on all {len(train):,}"
         )
 
-    standard = standardise(train, train)
-    weight, bias = logistic.fit(standard, targets, len(classes), [strength], axes=axes)
-    logits = standardise(test.to(train), train) @ weight[0] + bias[0]
+    fitted, others = standardise(train, test.to(train))
+    weight, bias = logistic.fit(fitted, targets, len(classes), [strength], axes=axes, start=start)
+    logits = others @ weight[0] + bias[0]
     return ProbeResult(
         **counted(classes[logits.argmax(dim=1)], test_labels),
         n_train=len(train),
@@ -124,11 +124,3 @@ def stratified_holdout(targets: Tensor, fraction: float, seed: int) -> Tensor:
             "give more labels or a single strength."
         )
     return mask.to(targets.device)
-
-
-def standardise(features: Tensor, reference: Tensor) -> Tensor:
-    """``features`` with the mean and standard deviation of ``reference`` taken out, float32."""
-    std, mean = torch.std_mean(reference, dim=0, correction=0)
-    # A feature that varies by less than float32 resolves is constant: it is centred, not blown up.
-    std = torch.where(std > 1e-6 * mean.abs(), std, 1.0)
-    return (features - mean) / std

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ownlatent.errors import UsageError
-from ownlatent.evaluation.features import check_comparable, check_labelled
+from ownlatent.evaluation.features import check_comparable, check_labelled, numbered, standardise
 from ownlatent.evaluation.interval import Accuracy, counted
-from ownlatent.evaluation.linear import standardise, stratified_holdout
+from ownlatent.evaluation.linear import stratified_holdout
 
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
 """Learning rates at a batch of 256, of standardised features over the root of their number."""
@@ -70,27 +70,21 @@ def sgd_probe(
     train_labels = check_labelled(train, train_labels, "training")
     test_labels = check_labelled(test, test_labels, "test").to(train.device)
     check_comparable(train, test)
-    classes, targets = torch.unique(train_labels, return_inverse=True)
-    if len(classes) < 2:
-        raise UsageError(
-            f"A linear probe needs at least two classes, but every training label is "
-            f"{int(classes[0])}."
-        )
+    classes, targets = numbered(train_labels, "A linear probe")
     settings = list(product(rates, decays))
     fit_options = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
     train, held_out, chosen = train.float(), {}, settings[0]
     if len(settings) > 1:
         held = stratified_holdout(targets, holdout, seed)
-        fitted = train[~held]
-        weight, bias = fit(
-            standardise(fitted, fitted), targets[~held], len(classes), settings, **fit_options
-        )
-        logits = standardise(train[held], fitted) @ weight + bias[:, None]
+        fitted, others = standardise(train[~held], train[held])
+        weight, bias = fit(fitted, targets[~held], len(classes), settings, **fit_options)
+        logits = others @ weight + bias[:, None]
         right = (logits.argmax(dim=-1) == targets[held]).double().mean(dim=1)
         held_out = dict(zip(settings, right.tolist(), strict=True))
         chosen = max(settings, key=lambda s: (held_out[s], -s[0], s[1]))
-    weight, bias = fit(standardise(train, train), targets, len(classes), [chosen], **fit_options)
-    logits = standardise(test.to(train), train) @ weight[0] + bias[0]
+    fitted, others = standardise(train, test.to(train))
+    weight, bias = fit(fitted, targets, len(classes), [chosen], **fit_options)
+    logits = others @ weight[0] + bias[0]
     return SweepResult(
         **counted(classes[logits.argmax(dim=1)], test_labels),
         n_train=len(train),
