@@ -129,24 +129,26 @@ def fit(
     batch_size = min(batch_size, n)
     # One column of ones carries the bias.
     x = F.pad(x * scale, (0, 1), value=1.0)
-    columns = torch.tensor(settings, device=x.device, dtype=x.dtype).repeat_interleave(classes, 0)
-    rates, decays = columns[:, 0] * batch_size / 256 * d**0.5, columns[:, 1]
-    penalised = torch.ones(d + 1, 1, device=x.device)
+    # Classes before samples: with few of them, products and softmax are faster so.
+    rows = torch.tensor(settings, device=x.device, dtype=x.dtype).repeat_interleave(classes, 0)
+    rates, decays = rows[:, :1] * batch_size / 256 * d**0.5, rows[:, 1:]
+    penalised = torch.ones(d + 1, device=x.device)
     penalised[-1] = 0
-    weight = x.new_zeros(d + 1, count * classes)
+    decays = decays * penalised
+    weight = x.new_zeros(count * classes, d + 1)
     velocity = torch.zeros_like(weight)
     generator = torch.Generator().manual_seed(seed)
     steps = n // batch_size
     for step in range(epochs * steps):
         if step % steps == 0:
             order = torch.randperm(n, generator=generator).to(x.device)
-        rows = order[step % steps * batch_size :][:batch_size]
-        batch = x[rows]
-        error = (batch @ weight).view(batch_size, count, classes).softmax(dim=-1)
-        error[torch.arange(batch_size), :, targets[rows]] -= 1
-        gradient = batch.T @ (error.flatten(1) / batch_size) + decays * penalised * weight
+        part = order[step % steps * batch_size :][:batch_size]
+        batch = x[part]
+        error = (weight @ batch.T).view(count, classes, batch_size).softmax(dim=1)
+        error[:, targets[part], torch.arange(batch_size)] -= 1
+        gradient = torch.addcmul(error.flatten(0, 1) @ batch / batch_size, decays, weight)
         velocity.mul_(momentum).add_(gradient)
         rate = rates * (0.5 + 0.5 * math.cos(math.pi * step / (epochs * steps)))
         weight -= rate * (gradient + momentum * velocity)  # Nesterov's
-    weight = weight.view(d + 1, count, classes).transpose(0, 1)
-    return weight[:, :-1] * scale, weight[:, -1]
+    weight = weight.view(count, classes, d + 1)
+    return weight[..., :-1].transpose(1, 2) * scale, weight[..., -1]
