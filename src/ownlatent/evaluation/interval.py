@@ -1,6 +1,6 @@
 """How many were right, and how sure that makes us."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import nan, sqrt
 from statistics import NormalDist
 from typing import Any
@@ -51,6 +51,8 @@ class Accuracy:
     n_classes: int  # classes among the training labels
     protocol: str
     mean_per_class: float = nan  # accuracy of each class of the test set, averaged over these
+    confusion: list[list[int]] = field(default_factory=list, repr=False)
+    """``[class, class it was taken for, how often]``, of those that occur."""
 
     @property
     def accuracy(self) -> float:
@@ -74,6 +76,8 @@ def counted(found: Tensor, truth: Tensor) -> dict[str, Any]:
     sizes = torch.bincount(of)
     each = torch.zeros(len(sizes), dtype=right.dtype, device=right.device)
     each = each.scatter_add_(0, of, right) / sizes
+    pairs, counts = torch.unique(torch.stack([truth, found]), dim=1, return_counts=True)
     return {
         "correct": int(right.sum()), "n_test": len(truth), "mean_per_class": each.mean().item(),
+        "confusion": torch.cat([pairs, counts[None]]).T.tolist(),
     }  # fmt: skip

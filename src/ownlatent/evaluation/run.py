@@ -64,8 +64,9 @@ def evaluate(
     Returns:
         ``results``: one dict per features and protocol with accuracy, its 95 % interval (``low``,
         ``high``), accuracy averaged over classes, protocol, n_train, n_test and seed; ``data``:
-        sizes, fingerprints and how many test images also occur in training. Also written to
-        ``evaluation.json`` in the run.
+        sizes, fingerprints and how many test images also occur in training; ``confusion``: for
+        each of the encoder's own results what was taken for what how often. Also written to
+        ``evaluation.json`` and ``confusion.json`` in the run.
 
     Raises:
         UsageError: there is no encoder, or the data have no usable labels.
@@ -86,12 +87,14 @@ def evaluate(
     if baselines:
         name, raw = KINDS[preprocessing.kind].raw(preprocessing)
         sets.append((name, raw.to(device)))
-    results = []
+    results, confusion = [], {}
     for features, net in sets:
         subject = Subject(features, net, split, seed, device, epochs)
         for each in wanted:
             for protocol, result in each.measure(subject):
                 low, high = result.interval
+                if net is subjects.encoder:
+                    confusion[protocol] = result.confusion
                 results.append(
                     {
                         "features": features,
@@ -118,7 +121,9 @@ def evaluate(
     }
     if path := subjects.keep("evaluation.json", report):
         write_card(path.parent)
-    return report
+    taken = {"classes": split.train.classes, "confusion": confusion}
+    subjects.keep("confusion.json", taken, indent=None)
+    return report | taken
 
 
 def _write_splits(folder: Path, split: Split, wanted: Sequence[Wanted], seed: int) -> None:

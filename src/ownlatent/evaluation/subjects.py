@@ -21,12 +21,12 @@ class Subjects(NamedTuple):
     run: Path | None
     """The run that the encoder lies in, if it does."""
 
-    def keep(self, name: str, report: dict[str, Any]) -> Path | None:
+    def keep(self, name: str, report: dict[str, Any], indent: int | None = 2) -> Path | None:
         """Write a report into the run, if there is one; where it was written."""
         if self.run is None:
             return None
         path = self.run / name
-        path.write_text(json.dumps(report, indent=2) + "\n")
+        path.write_text(json.dumps(report, indent=indent) + "\n")
         return path
 
 

@@ -16,7 +16,7 @@ from ownlatent.data.source import Unreadable
 from ownlatent.encoder import Encoder, EncoderFolder
 from ownlatent.errors import UsageError
 from ownlatent.networks.attention import attention, mask
-from ownlatent.report.pictures import picture
+from ownlatent.report.pictures import heat, picture
 from ownlatent.report.sheet import Picture, contact_sheet
 
 GRID = 24
@@ -25,8 +25,6 @@ _SIDE = 224  # of a picture on the sheet, in pixels
 _DIM = 0.6  # of the image's brightness that is left under the attention
 _OPAQUE = 0.7  # the largest attention's colour over the image
 _OUTSIDE = 0.4  # of the brightness that is left outside the mask
-# From nothing to the most: black, violet, orange, light yellow.
-_COLOURS = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)])
 _OUTLINE = (255, 255, 255)
 
 
@@ -143,8 +141,7 @@ def overlay(image: Tensor, held: Tensor, kept: Tensor) -> Picture:
     inner = -F.max_pool2d(-F.pad(inside, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     edge, full = (inside > inner)[0, 0].numpy(), inside[0, 0, :, :, None].numpy()
     strength = (fine[0, 0] / held.max().clamp(min=1e-12)).clamp(0, 1).numpy()
-    stops = np.linspace(0, 1, len(_COLOURS))
-    colour = np.stack([np.interp(strength, stops, c) for c in _COLOURS.T], axis=2)
+    colour = heat(strength)
     opaque = _OPAQUE * strength[:, :, None]
     mixed = gray * (1 - opaque) + colour * opaque
     mixed *= _OUTSIDE + (1 - _OUTSIDE) * full

@@ -10,6 +10,9 @@ from typing import Any
 from ownlatent.report import comparison
 from ownlatent.report.curves import curves, not_finite, run_style
 from ownlatent.report.map import Map
+from ownlatent.report.mistakes import Mistakes
+from ownlatent.report.oddities import Oddities
+from ownlatent.report.places import Places
 from ownlatent.report.results import axis, figures, protocols
 from ownlatent.report.sheet import CAPTIONS, Pictures, data_uri, groups, writable
 from ownlatent.report.verdict import judge, spectra
@@ -31,6 +34,10 @@ class Report:
             ``low`` and ``high`` (95 % interval), ``n_train``, ``n_test``, ``seed``, ``images`` (a
             fingerprint of the test images). Features called "random initialisation", "raw
             pixels" and the like are the baselines.
+        mistakes: which classes are taken for which.
+        elsewhere: rows as of ``evaluation``, of other data sets.
+        places: segmentation, depth and detection.
+        oddities: what a look at the features found in the data.
         verdict: what ``verdict.json`` holds.
         views: (originals, views of each), uint8 as in ``contact_sheet``.
         captions: the name of the original, then of each kind of view.
@@ -46,6 +53,10 @@ class Report:
     facts: Sequence[tuple[str, str]] = ()
     log: Sequence[Mapping[str, Any]] = ()
     evaluation: Sequence[Mapping[str, Any]] = ()
+    mistakes: Mistakes | None = None
+    elsewhere: Sequence[Mapping[str, Any]] = ()
+    places: Sequence[Places] = ()
+    oddities: Oddities | None = None
     verdict: Mapping[str, Any] | None = None
     views: tuple[Pictures, Sequence[Pictures]] | None = None
     captions: Sequence[str] = CAPTIONS
@@ -73,6 +84,8 @@ def write_report(out: str | Path, report: Report) -> Path:
         judged=judge(report.verdict, report.log),
         protocols=protocols(report.evaluation, report.noun),
         axis=axis(report.evaluation),
+        elsewhere=protocols(report.elsewhere, report.noun),
+        elsewhere_axis=axis(report.elsewhere),
         curves=curves([("", report.log)]),
         not_finite=not_finite(report.log),
         columns=groups(report.captions, *report.views) if report.views else [],

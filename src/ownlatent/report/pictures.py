@@ -11,6 +11,8 @@ from ownlatent.data import Canvases
 from ownlatent.views import Views
 
 Picture = NDArray[np.uint8]
+# From nothing to the most: black, violet, orange, light yellow.
+_COLOURS = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)])
 
 
 def picture(pixels: Tensor) -> Picture:
@@ -21,6 +23,15 @@ def picture(pixels: Tensor) -> Picture:
         pixels = pixels.to(torch.int32) // 257
     array: Picture = pixels.movedim(0, -1).to(torch.uint8).numpy()
     return array
+
+
+def heat(strength: NDArray[Any]) -> NDArray[np.float64]:
+    """Values in [0, 1], ``[H, W]``, as colours ``[H, W, 3]`` in [0, 255]."""
+    stops = np.linspace(0, 1, len(_COLOURS))
+    colours: NDArray[np.float64] = np.stack(
+        [np.interp(strength, stops, channel) for channel in _COLOURS.T], axis=2
+    )
+    return colours
 
 
 def draw_views(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, TypeAlias
 
 from ownlatent.report.axes import ticks
@@ -19,6 +20,15 @@ _SETTING = {"n_train": "fitted on {:,} {noun}", "n_test": "scored on {:,}", "see
 def is_baseline(row: Mapping[str, Any]) -> bool:
     """Whether a row of the evaluation is there only to be compared with."""
     return str(row["features"]).lower() in BASELINES
+
+
+def transferred(held: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A run's ``transfer.json`` as rows of an evaluation, a protocol for each data set."""
+    return [
+        {**row, "protocol": f"{PurePath(row['data']).name}, {row['metric']}",
+         "accuracy": row["value"]}
+        for row in held["results"]
+    ]  # fmt: skip
 
 
 def judged_by(protocols: Sequence[str]) -> str:

@@ -16,8 +16,12 @@ from ownlatent.evaluation import embed, nearest
 from ownlatent.evaluation.table import read_results
 from ownlatent.kinds import KINDS, Kind
 from ownlatent.report.map import Map, thumbnails
+from ownlatent.report.mistakes import read_mistakes
+from ownlatent.report.oddities import read_oddities
 from ownlatent.report.page import Report, write_comparison, write_report
 from ownlatent.report.pictures import Picture, draw_views, picture
+from ownlatent.report.places import read_places
+from ownlatent.report.results import transferred
 from ownlatent.training.folder import RunFolder
 from ownlatent.views import Views
 
@@ -69,6 +73,12 @@ def report(
     content.views = draw_views(bank, views, images=8, draws=3, seed=seed)
     content.neighbours = _neighbours(encoder, bank, queries, _QUERIES)
     content.map = _map(encoder, queries)
+    rows = {name: row for row, name in enumerate(bank.names)}
+    content.oddities = read_oddities(
+        run.path / "diagnostics.json",
+        bank.fingerprint,
+        lambda name: _picture(bank, rows[name]) if name in rows else None,
+    )
     return write_report(page, content)
 
 
@@ -116,6 +126,7 @@ class _Finished:
 
     def report(self, title: str) -> Report:
         """What can be told without looking at images."""
+        moved = self.path / "transfer.json"
         scored = (self.evaluation.get("data", {}).get("fingerprints") or [None])[-1]
         rows = [{**row, "images": scored} for row in self.evaluation.get("results", [])]
         return Report(
@@ -125,6 +136,10 @@ class _Finished:
             facts=_facts(self.config, self.log, self.kind),
             log=self.log,
             evaluation=rows,
+            mistakes=read_mistakes(self.path / "confusion.json"),
+            elsewhere=transferred(read_json(moved)) if moved.is_file() else (),
+            places=read_places(self.path),
+            oddities=read_oddities(self.path / "diagnostics.json", None, lambda _: None),
             verdict=self.verdict,
             config=self.config,
         )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -11,7 +11,7 @@ from PIL import Image
 from ownlatent.checks import require_within
 from ownlatent.encoder import Encoder
 from ownlatent.errors import UsageError
-from ownlatent.evaluation.dense import depth, detection, segmentation
+from ownlatent.evaluation.dense import depth, detection, examples, segmentation
 from ownlatent.evaluation.dense.boxes import open_boxes
 from ownlatent.evaluation.subjects import find_subjects
 
@@ -63,7 +63,8 @@ def evaluate_dense(
 
     Returns:
         ``results``: a dict for each network, with what was measured, n_train, n_test, seed and
-        details; ``data``. Also written beside a run's ``evaluation.json``.
+        details; ``data``. Also written beside a run's ``evaluation.json``, and then ``examples``
+        too, whose files are in a folder of the same name.
 
     Raises:
         UsageError: something is missing, damaged or does not fit.
@@ -81,27 +82,38 @@ def evaluate_dense(
     pairs = (data, targets), (test, test_targets)
     brief = {} if steps is None else {"steps": steps}
     if protocol == "segmentation":
-        measure = _segmentation(pairs, size, classes, void, brief | {"frozen": frozen})
+        task = _segmentation(pairs, size, classes, void, brief | {"frozen": frozen})
     elif protocol == "depth":
-        measure = _depth(pairs, size, unit, brief)
+        task = _depth(pairs, size, unit, brief)
     else:
-        measure = _detection(pairs, size, brief | {"neck": neck})
-    results = []
+        task = _detection(pairs, size, brief | {"neck": neck})
+    results, found = [], {}
     for features, net in subjects.nets:
-        row = measure(net, seed, device)
+        row, found[features] = task.measure(net, seed, device)
         results.append({"features": features, "protocol": protocol, "seed": seed, **row})
     report = {"encoder": str(run), "results": results, "data": [str(data), str(test)]}
+    if subjects.run is not None:
+        report["classes"] = task.classes
+        report["examples"] = task.write(subjects.run / f"evaluation-{protocol}", found)
     subjects.keep(f"evaluation-{protocol}.json", report)
     return report
 
 
-Measure = Callable[[Encoder, int, str], Row]
+class _Task(NamedTuple):
+    """A protocol with its data."""
+
+    measure: Callable[[Encoder, int, str], tuple[Row, Any]]
+    """The figures, and what was found in the test set."""
+    write: Callable[[Path, dict[str, Any]], examples.Examples]
+    classes: list[str]
+
+
 Pair = tuple[str | Path, str | Path]
 
 
 def _segmentation(
     pairs: tuple[Pair, Pair], size: int | None, classes: int | None, void: int, changed: Row
-) -> Measure:
+) -> _Task:
     recipe = replace(segmentation.Recipe(), **changed)
     shape = _shape(pairs[0][0], size)
     if classes is None:
@@ -109,8 +121,8 @@ def _segmentation(
     require_within("classes", classes, 2, segmentation.VOID)
     train, test = (segmentation.open_masks(*pair, classes, void, shape) for pair in pairs)
 
-    def measure(net: Encoder, seed: int, device: str) -> Row:
-        scores, _ = segmentation.segment(
+    def measure(net: Encoder, seed: int, device: str) -> tuple[Row, Any]:
+        scores, found = segmentation.segment(
             net, train, test, classes, recipe=recipe, seed=seed, device=device
         )
         low, high = scores.interval
@@ -119,18 +131,23 @@ def _segmentation(
             "by class": scores.classes, "n_train": len(train), "n_test": len(test),
             "details": f"FCN, {'head alone' if recipe.frozen else 'all layers'}, {recipe.steps} "
             f"steps of {recipe.batch}, {_pixels(train.images.shape[-2:])}, last step",
-        }  # fmt: skip
+        }, found  # fmt: skip
 
-    return measure
+    def write(folder: Path, found: dict[str, Any]) -> examples.Examples:
+        return examples.write_pairs(folder, test, found, examples.mask)
+
+    return _Task(measure, write, [str(number) for number in range(classes)])
 
 
-def _depth(pairs: tuple[Pair, Pair], size: int | None, unit: float, changed: Row) -> Measure:
+def _depth(pairs: tuple[Pair, Pair], size: int | None, unit: float, changed: Row) -> _Task:
     recipe = replace(depth.Recipe(), **changed)
     shape = _shape(pairs[0][0], size)
     train, test = (depth.open_depth(*pair, unit, shape) for pair in pairs)
 
-    def measure(net: Encoder, seed: int, device: str) -> Row:
-        errors, _ = depth.estimate_depth(net, train, test, recipe=recipe, seed=seed, device=device)
+    def measure(net: Encoder, seed: int, device: str) -> tuple[Row, Any]:
+        errors, found = depth.estimate_depth(
+            net, train, test, recipe=recipe, seed=seed, device=device
+        )
         near, nearer, nearest = errors.delta
         return {
             "rel": errors.rel, "rms": errors.rms, "log10": errors.log10, "delta 1": near,
@@ -138,19 +155,22 @@ def _depth(pairs: tuple[Pair, Pair], size: int | None, unit: float, changed: Row
             "pixels": errors.n,
             "details": f"up-projections, all layers, {recipe.steps} steps of {recipe.batch}, "
             f"{_pixels(train.images.shape[-2:])}, last step",
-        }  # fmt: skip
+        }, found  # fmt: skip
 
-    return measure
+    def write(folder: Path, found: dict[str, Any]) -> examples.Examples:
+        return examples.write_pairs(folder, test, found, examples.millimetres)
+
+    return _Task(measure, write, [])
 
 
-def _detection(pairs: tuple[Pair, Pair], size: int | None, changed: Row) -> Measure:
+def _detection(pairs: tuple[Pair, Pair], size: int | None, changed: Row) -> _Task:
     recipe = replace(detection.Recipe(), **changed)
     side = size or 800
     train = open_boxes(*pairs[0], side=side)
     test = open_boxes(*pairs[1], side=side, classes=train.classes)
 
-    def measure(net: Encoder, seed: int, device: str) -> Row:
-        scores, _ = detection.detect(net, train, test, recipe=recipe, seed=seed, device=device)
+    def measure(net: Encoder, seed: int, device: str) -> tuple[Row, Any]:
+        scores, found = detection.detect(net, train, test, recipe=recipe, seed=seed, device=device)
         return {
             "AP": scores.ap, "AP50": scores.ap50, "AP75": scores.ap75, "VOC07 AP": scores.voc07,
             "by class": scores.by_class, "n_train": len(train), "n_test": len(test),
@@ -158,9 +178,12 @@ def _detection(pairs: tuple[Pair, Pair], size: int | None, changed: Row) -> Meas
             f"{recipe.batch}, longer side {side}, last step"
             + (f"; {train.dropped + test.dropped} boxes without area left out"
                if train.dropped + test.dropped else ""),
-        }  # fmt: skip
+        }, found  # fmt: skip
 
-    return measure
+    def write(folder: Path, found: dict[str, Any]) -> examples.Examples:
+        return examples.write_boxes(folder, test, found)
+
+    return _Task(measure, write, train.classes)
 
 
 def _shape(images: str | Path, longest: int | None) -> tuple[int, int] | None:
