@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ownlatent.report import comparison
 from ownlatent.report.curves import curves, not_finite, run_style
 from ownlatent.report.map import Map
-from ownlatent.report.mistakes import Mistakes
-from ownlatent.report.oddities import Oddities
-from ownlatent.report.places import Places
 from ownlatent.report.results import axis, figures, protocols
 from ownlatent.report.sheet import CAPTIONS, Pictures, data_uri, groups, writable
 from ownlatent.report.verdict import judge, spectra
 from ownlatent.report.words import DASH, percent, settings
+
+if TYPE_CHECKING:
+    from ownlatent.report.mistakes import Mistakes
+    from ownlatent.report.oddities import Oddities
+    from ownlatent.report.places import Places
 
 
 @dataclass(kw_only=True)
