@@ -1,5 +1,6 @@
 """The Wilson interval against published values and scipy."""
 
+import numpy as np
 import pytest
 import torch
 from scipy.stats import binomtest
@@ -44,7 +45,7 @@ def test_accuracy_carries_its_interval():
 
 
 def test_mean_over_classes_is_scikit_learns_balanced_accuracy():
-    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
     generator = torch.Generator().manual_seed(0)
     truth = torch.randint(0, 4, (200,), generator=generator) * 3  # numbers with gaps
@@ -53,4 +54,7 @@ def test_mean_over_classes_is_scikit_learns_balanced_accuracy():
     result = counted(found, truth)
     theirs = balanced_accuracy_score(truth.numpy(), found.numpy())
     assert result["mean_per_class"] == pytest.approx(theirs)
+    matrix = confusion_matrix(truth.numpy(), found.numpy(), labels=range(10))
+    ours = {(true, taken): count for true, taken, count in result["confusion"]}
+    assert ours == {pair: count for pair, count in np.ndenumerate(matrix) if count}
     assert result["correct"] == int((found == truth).sum()) and result["n_test"] == 200

@@ -13,6 +13,9 @@ import pytest
 
 from ownlatent.report import Report, write_comparison, write_report
 from ownlatent.report.map import Map, Tile
+from ownlatent.report.mistakes import mistakes
+from ownlatent.report.oddities import Oddities
+from ownlatent.report.places import Places
 
 EVIL = "<script>alert('x')</script>\"onload=\"y&"
 
@@ -82,6 +85,12 @@ def full(text: str = "a", side: int = 32) -> Report:
              "feature_std": 0.1, "effective_rank": 9.0} for step in range(1, 9)
         ],
         evaluation=[*EVALUATION, row(text, text, 0.1)],
+        mistakes=mistakes(text, [[0, 0, 3], [0, 1, 1], [1, 1, 2]], [text, text + "2"]),
+        elsewhere=[row(text, text, 0.1)],
+        places=[Places(text, text, ["features", text], [[text, text]], ["image", text],
+                       [[images[0], images[1]]], [(text, "#112233")], (0.5, 2.0))],
+        oddities=Oddities(9, [(text, text, text)], 1, [(images[0], images[1], text, 0.99)],
+                          [(images[2], text, 0.1)]),
         views=(images, [noise(side, 6)] * 12),
         captions=(text, text, text + "2"),
         neighbours=[{"query": images[0], "query_label": text, "neighbours": found}] * 8,
@@ -116,9 +125,9 @@ def test_nothing_given_can_become_markup(tmp_path: Path) -> None:
     assert [(tag, sorted(attrs)) for tag, attrs in evil.tags] == shape
     # Title, headline, fact and its name, features and protocol, label, configuration, verdict with
     # its sentences and its history, the map's legend: as text.
-    assert evil.text.count("<script>alert('x')</script>") >= 8 + 6 + 5 + 1
-    titles = [attrs["title"] for _, attrs in evil.tags if "title" in attrs]
-    assert titles == [EVIL, EVIL + "2"]  # of the map's thumbnails
+    assert evil.text.count("<script>alert('x')</script>") >= 8 + 6 + 5 + 1 + 16
+    titles = {attrs["title"] for _, attrs in evil.tags if "title" in attrs}
+    assert titles == {EVIL, EVIL + "2"}
 
     tame, evil = compared(tmp_path, *pair()), compared(tmp_path, *pair(EVIL))
     shape = [(tag, sorted(attrs)) for tag, attrs in tame.tags]
@@ -146,7 +155,9 @@ def test_it_asks_for_nothing_from_outside(tmp_path: Path, kind: str) -> None:
 def test_every_picture_and_drawing_has_words(tmp_path: Path) -> None:
     page = written(tmp_path, full("boat"))
     images = [attrs for tag, attrs in page.tags if tag == "img"]
-    assert len(images) == 12 * 7 + 8 * 7 + 3  # views, neighbours, the map
+    assert (
+        len(images) == 12 * 7 + 8 * 7 + 3 + 2 + 3
+    )  # views, neighbours, the map, overlays, oddities
     assert all(attrs["alt"] for attrs in images)
     drawings = [attrs for tag, attrs in page.tags if tag == "svg" and "aria-hidden" not in attrs]
     assert len(drawings) == 6 + 2  # curves, spectra
