@@ -63,7 +63,7 @@ def test_on_the_command_line(place: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_mistakes_are_one_sentence(place: Path) -> None:
     with pytest.raises(ol.UsageError, match="one or more folders"):
         transfer(place / "run", [])
-    with pytest.raises(ol.UsageError, match="top1 or mean"):
+    with pytest.raises(ol.UsageError, match="top1, mean"):
         DataSet.parse(f"{place}/whole@map")
     with pytest.raises(ol.UsageError, match="nothing at"):
         DataSet.parse("no/such/folder")

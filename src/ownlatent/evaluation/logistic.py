@@ -13,6 +13,8 @@ _ENOUGH = 8
 """Rows for each column, from which more say nothing new about the axes."""
 _COARSE = 4
 """Strengths begun from nothing, about."""
+_PERFECT = 1e-3
+"""Objective below which a fit is not held to a fraction of it: separable data have no end."""
 _LOGITS = 2**28
 """Held at once: 1 GiB."""
 
@@ -72,7 +74,8 @@ def fit(
             data about as fast, so related fits can share them.
         start: weight ``[D, K]`` and bias ``[K]`` to begin the first strengths from; by default 0.
         tolerance: stop when the decrease that a preconditioned step promises is below this
-            fraction of the objective, which is about what is left to gain.
+            fraction of the objective (or of a thousandth, if that is more), which is about what is
+            left to gain.
         max_steps: warn and stop here.
 
     Returns:
@@ -161,7 +164,7 @@ class _Problem:
             slope = _dot(gradient, scaled)
 
             solution[active] = weight
-            going = slope > tolerance * objective
+            going = slope > tolerance * objective.clamp_min(_PERFECT)
             if not bool(going.any()):
                 active = active[:0]
                 break
