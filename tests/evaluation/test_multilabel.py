@@ -102,7 +102,8 @@ def test_boxes_become_labels(place: Path) -> None:
     assert known.train_labels[:4].tolist() == [[0, 0], [0, 1], [UNSURE, 0], [1, 1]]
 
 
-def test_voc_among_the_data_sets(place: Path) -> None:
+def test_voc_among_the_data_sets(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ownlatent.evaluation.transfer.STRENGTHS", (1e-3, 1.0, 1e3))
     report = transfer(place / "run", [f"{place}@voc"])
     row = report["results"][0]
     assert row["metric"] == "mAP (11 points)" and row["value"] == 1.0  # colours are easy

@@ -69,9 +69,9 @@ def read_places(run: Path) -> list[Places]:
 
 
 def colour(number: int) -> Colour:
-    """Of a class: neighbours' hues are a golden angle apart."""
-    lightness = (0.56, 0.42)[number % 2]
-    parts = colorsys.hls_to_rgb(number * 0.618 % 1, lightness, 0.62)
+    """Of a class: twelve hues, those beside each other of different lightness; then anew."""
+    lightness = (0.56, 0.42, 0.72, 0.3)[number % 2 + 2 * (number // 12 % 2)]
+    parts = colorsys.hls_to_rgb(number * 5 % 12 / 12, lightness, 0.62)
     red, green, blue = (round(255 * part) for part in parts)
     return red, green, blue
 

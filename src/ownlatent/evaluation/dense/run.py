@@ -176,7 +176,7 @@ def _detection(pairs: tuple[Pair, Pair], size: int | None, changed: Row) -> _Tas
             "by class": scores.by_class, "n_train": len(train), "n_test": len(test),
             "details": f"Faster R-CNN {recipe.neck.upper()}, all layers, {recipe.steps} steps of "
             f"{recipe.batch}, longer side {side}, last step"
-            + (f"; {train.dropped + test.dropped} boxes without area left out"
+            + (f"; boxes without area left out: {train.dropped + test.dropped}"
                if train.dropped + test.dropped else ""),
         }, found  # fmt: skip
 
