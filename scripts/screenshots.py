@@ -1,6 +1,7 @@
 """Make the pictures in docs/ again: the report on a desktop and on a phone, and a comparison.
 
     python scripts/screenshots.py runs/demo/report.html comparison.html
+    python scripts/screenshots.py --measured runs/cells/report.html
 
 Needs Debian's ``chromium`` (``apt-get install chromium``), which runs without a window and is told
 to ask for nothing from outside.
@@ -22,6 +23,10 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+)
+MEASURED = (
+    "<style>header, details, footer, section:not(:has(.confusion, .overlays)) { display: none }"
+    "section { margin-top: 0 !important; padding-bottom: 40px }</style>"
 )
 TALL = 12_000  # longer than any page; what stays empty is cut off
 
@@ -64,13 +69,22 @@ def shoot(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("report", type=Path, help="a run's report.html")
-    parser.add_argument("comparison", type=Path, help="a comparison.html")
+    parser.add_argument("report", type=Path, nargs="?", help="a run's report.html")
+    parser.add_argument("comparison", type=Path, nargs="?", help="a comparison.html")
+    parser.add_argument("--measured", type=Path, help="a report.html; what it measured is shown")
     parser.add_argument("--docs", type=Path, default=DOCS, help="where the pictures go")
     given = parser.parse_args()
-    shoot(given.report, given.docs / "report.png", width=1100)
-    shoot(given.report, given.docs / "report-phone.png", width=390, scale=2, height=2600)
-    shoot(given.comparison, given.docs / "comparison.png", width=1100)
+    if given.measured is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            part = Path(folder, "part.html")
+            part.write_text(given.measured.read_text().replace("</head>", MEASURED + "</head>", 1))
+            shoot(part, given.docs / "evaluation.png", width=1100)
+            shoot(part, given.docs / "evaluation-phone.png", width=390, scale=2, height=2600)
+    if given.report is not None:
+        shoot(given.report, given.docs / "report.png", width=1100)
+        shoot(given.report, given.docs / "report-phone.png", width=390, scale=2, height=2600)
+    if given.comparison is not None:
+        shoot(given.comparison, given.docs / "comparison.png", width=1100)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,11 @@ _SIDE = 360  # pixels of a picture's longer side, at least: lines over it are to
 _OPAQUE = 0.6
 
 Colour = tuple[int, int, int]
+
+_COLOURS: list[Colour] = [
+    (214, 69, 65), (52, 101, 196), (240, 180, 40), (46, 160, 110), (150, 80, 190), (40, 190, 210),
+    (235, 120, 40), (235, 110, 190), (140, 190, 50), (120, 80, 50), (110, 120, 135), (20, 90, 90),
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,11 @@ def read_places(run: Path) -> list[Places]:
 
 
 def colour(number: int) -> Colour:
-    """Of a class: twelve hues, those beside each other of different lightness; then anew."""
-    lightness = (0.56, 0.42, 0.72, 0.3)[number % 2 + 2 * (number // 12 % 2)]
-    parts = colorsys.hls_to_rgb(number * 5 % 12 / 12, lightness, 0.62)
-    red, green, blue = (round(255 * part) for part in parts)
+    """Of a class: twelve colours, then the same lighter, and lighter again."""
+    light = 1 - 0.6 ** (number // len(_COLOURS))
+    red, green, blue = (
+        round(part + light * (255 - part)) for part in _COLOURS[number % len(_COLOURS)]
+    )
     return red, green, blue
 
 
