@@ -133,6 +133,33 @@ class Diagnose:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Embed:
+    """Write an encoder's vectors of every sample into a Parquet file.
+
+    Stopped or killed, the same command goes on where it was.
+    """
+
+    run: Positional[str]
+    """Run folder, or another encoder, as of evaluate."""
+    data: Positional[str]
+    """Samples of the encoder's kind."""
+    out: Path
+    """Parquet file to write: id, path, label and vector of each sample."""
+    labelled: bool = False
+    """Class folders are labels."""
+    label: str | None = None
+    """Column of a table that holds the labels. [label, class, target or y]"""
+    network: Literal["online", "target", "middle"] | None = None
+    """Which network. [the one the method is evaluated by]"""
+    backbone: str | None = None
+    """Network that a state dict is of, such as resnet50."""
+    dtype: Literal["float32", "float16"] = "float32"
+    """Of the vectors."""
+    device: str = "cpu"
+    """Where features are computed: cpu or cuda."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Views:
     """Draw a contact sheet: images beside the views that pretraining would make of them."""
 
@@ -249,6 +276,7 @@ Command = (
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Transfer, tyro.conf.subcommand("transfer")]
     | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
+    | Annotated[Embed, tyro.conf.subcommand("embed")]
     | Annotated[Views, tyro.conf.subcommand("views")]
     | Annotated[Attention, tyro.conf.subcommand("attention")]
     | Annotated[Report, tyro.conf.subcommand("report")]
@@ -297,6 +325,12 @@ def _run(command: object) -> None:
         from ownlatent.evaluation.diagnose import diagnose, said
 
         print(said(diagnose(**vars(command))))
+    elif isinstance(command, Embed):
+        from ownlatent.embeddings import write_embeddings
+
+        done = write_embeddings(**vars(command))
+        skipped = f", {len(done.skipped)} unreadable skipped" if done.skipped else ""
+        print(f"{done.vectors:,} vectors of {done.dim}{skipped}: {done.path}")
     elif isinstance(command, Views):
         from ownlatent.report.views import draw_sheet
 

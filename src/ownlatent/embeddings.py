@@ -1,0 +1,227 @@
+"""``ownlatent embed``: an encoder's vectors of every sample, in one Parquet file."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from ownlatent.checks import read_json
+from ownlatent.data import Data, decode_canvases, open_source
+from ownlatent.data.parts import Part
+from ownlatent.encoder import Encoder
+from ownlatent.errors import UsageError
+from ownlatent.evaluation.features import embed
+from ownlatent.evaluation.subjects import find_subjects
+from ownlatent.kinds import KINDS
+
+PART = 1024
+"""Samples decoded, embedded and written at a time; what is lost where a run is killed."""
+KEY = b"ownlatent"
+"""Under which the file's schema says where the vectors come from, as JSON."""
+_DTYPES = {"float32": np.float32, "float16": np.float16}
+
+
+class Embedded(NamedTuple):
+    """A finished file."""
+
+    path: Path
+    vectors: int
+    dim: int
+    skipped: list[str]
+    """Samples that could not be read."""
+
+
+class _Rows(NamedTuple):
+    ids: Tensor
+    names: list[str]
+    labels: Tensor | None
+    features: Tensor
+    skipped: list[str]
+
+
+def write_embeddings(
+    run: str | Path,
+    data: Data,
+    *,
+    out: str | Path,
+    labelled: bool = False,
+    label: str | None = None,
+    network: str | None = None,
+    backbone: str | None = None,
+    dtype: str = "float32",
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Embedded:
+    """Write a row for every sample, in the data's order: ``id`` int64, ``path``, ``label`` (its
+    class, or number; null without labels) and ``vector``, a list of D numbers.
+
+    Images are read, embedded and written 1,024 at a time, so memory does not grow with them. A run
+    that was stopped goes on behind the last of these and ends with the same file.
+
+    Args:
+        run: an encoder, wherever it comes from; see :func:`ownlatent.evaluate`.
+        data: samples of the encoder's kind.
+        out: the Parquet file; it must be new. Unfinished parts lie beside it until it is whole.
+        labelled: class folders are labels.
+        label: the column of a table that holds the labels.
+        network, backbone: see :func:`ownlatent.evaluate`.
+        dtype: "float32" or "float16" of the vectors.
+        device: where features are computed.
+        progress: called with samples done and in all.
+
+    Raises:
+        UsageError: there is no encoder, the data cannot be read, ``out`` is there, or its parts are
+            of another encoder or other data.
+    """
+    out = Path(out)
+    if dtype not in _DTYPES:
+        raise UsageError(f"Vectors are float32 or float16; got {dtype!r}.")
+    if out.suffix.lower() != ".parquet":
+        raise UsageError(f"The file is a Parquet table: give --out a name ending in .parquet; "
+                         f"got {out}.")  # fmt: skip
+    if out.exists():
+        raise UsageError(f"{out} is there already; choose another --out or delete it.")
+    subjects = find_subjects(
+        run, network=network, backbone=backbone, baselines=False, seed=0, device=device
+    )
+    ((title, encoder),) = subjects.nets
+    stamp, classes, count, read = _reader(encoder, data, labelled, label, device)
+    origin = {
+        "encoder": title, "weights": _digest(encoder), "backbone": encoder.name,
+        "dim": encoder.num_features, "dtype": dtype, "data": stamp,
+    }  # fmt: skip
+    parts = out.with_name(out.name + ".parts")
+    _begin(parts, origin | {"part": PART}, out)
+    skipped: list[str] = []
+    files = []
+    for start in range(0, count, PART):
+        stop = min(start + PART, count)
+        file = parts / f"{start:012}.parquet"
+        if not file.exists():
+            _write(file, read(range(start, stop)), classes, _DTYPES[dtype], origin)
+        held = json.loads(pq.read_schema(file).metadata[KEY])
+        skipped += held["skipped"]
+        files.append(file)
+        if progress is not None:
+            progress(stop, count)
+    vectors = _join(files, out, origin | {"skipped": skipped})
+    shutil.rmtree(parts)
+    return Embedded(out, vectors, encoder.num_features, skipped)
+
+
+def _reader(
+    encoder: Encoder, data: Data, labelled: bool, label: str | None, device: str
+) -> tuple[str, list[str] | None, int, Callable[[range], _Rows]]:
+    """What the data are, their classes, how many there are, and what embeds some of them."""
+    settings = encoder.preprocessing
+    if settings.kind == "images":
+        source = open_source(data, labelled=labelled)
+
+        def images(rows: range) -> _Rows:
+            some = decode_canvases(Part(source, rows), view_size=settings.size, place="host")
+            features = embed(encoder, some, device=device)
+            skipped = [name for name, _ in some.skipped]
+            return _Rows(some.ids, some.names, some.labels, features, skipped)
+
+        return source.stamp(), source.classes, len(source), images
+    samples = KINDS[settings.kind].open(
+        data, size=getattr(settings, "size", 0), labelled=labelled, label=label, like=settings
+    )
+
+    def others(rows: range) -> _Rows:
+        places = torch.arange(rows.start, rows.stop)
+        content, sizes, ids = samples.batch(places, device)
+        with torch.inference_mode():
+            features = encoder(content, sizes).float().cpu()
+        names = [samples.names[row] for row in rows]
+        labels = None if samples.labels is None else samples.labels[places]
+        skipped = [name for name, _ in samples.skipped] if rows.start == 0 else []
+        return _Rows(ids.cpu(), names, labels, features, skipped)
+
+    return samples.fingerprint, samples.classes, len(samples), others
+
+
+def _begin(parts: Path, wanted: dict[str, Any], out: Path) -> None:
+    """Make the folder of parts, or see that the one there is of the same making."""
+    begun = parts / "begun.json"
+    if begun.is_file():
+        if read_json(begun) != wanted:
+            raise UsageError(
+                f"{parts} holds a part of {out.name} of another encoder, other data or another "
+                "dtype; delete it or choose another --out."
+            )
+        return
+    try:
+        parts.mkdir(parents=True, exist_ok=True)
+        begun.write_text(json.dumps(wanted))
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written ({error.strerror}); choose another.") from error
+
+
+def _write(
+    file: Path, rows: _Rows, classes: list[str] | None, dtype: Any, origin: dict[str, Any]
+) -> None:
+    dim = rows.features.shape[1]
+    flat = pa.array(rows.features.numpy().astype(dtype).reshape(-1))
+    labels: list[str | None] = [None] * len(rows.names)
+    if rows.labels is not None:
+        labels = [_called(number, classes) for number in rows.labels.tolist()]
+    table = pa.table(
+        {
+            "id": pa.array(rows.ids.numpy()),
+            "path": pa.array(rows.names, pa.string()),
+            "label": pa.array(labels, pa.string()),
+            "vector": pa.FixedSizeListArray.from_arrays(flat, dim),
+        },
+        metadata={KEY: json.dumps(origin | {"skipped": rows.skipped}).encode()},
+    )
+    fresh = file.with_suffix(".tmp")
+    with fresh.open("wb") as held:
+        pq.write_table(table, held)
+        held.flush()
+        os.fsync(held.fileno())
+    fresh.replace(file)
+
+
+def _called(number: int, classes: list[str] | None) -> str | None:
+    if number < 0:
+        return None
+    return classes[number] if classes else str(number)
+
+
+def _join(files: list[Path], out: Path, origin: dict[str, Any]) -> int:
+    """One file of all parts, written whole or not at all."""
+    fresh = out.with_name(out.name + ".tmp")
+    schema = pq.read_schema(files[0]).with_metadata({KEY: json.dumps(origin).encode()})
+    count = 0
+    with pq.ParquetWriter(fresh, schema) as writer:
+        for table in _tables(files):
+            writer.write_table(table.replace_schema_metadata(schema.metadata))
+            count += len(table)
+    with fresh.open("rb") as held:
+        os.fsync(held.fileno())
+    fresh.replace(out)
+    return count
+
+
+def _tables(files: list[Path]) -> Iterator[pa.Table]:
+    for file in files:
+        yield pq.read_table(file)
+
+
+def _digest(encoder: Encoder) -> str:
+    """Of the weights, and of what images go through before them."""
+    made = hashlib.blake2b(repr(encoder.preprocessing).encode(), digest_size=16)
+    for name, value in sorted(encoder.backbone.state_dict().items()):
+        made.update(name.encode())
+        made.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return made.hexdigest()

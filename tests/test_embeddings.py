@@ -1,0 +1,111 @@
+"""Vectors of every sample in a Parquet file: what is in it, and going on after a stop."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+import ownlatent as ol
+from ownlatent import embeddings
+from ownlatent.cli import main
+from ownlatent.embeddings import KEY, write_embeddings
+from ownlatent.encoder import Encoder, EncoderFolder
+from ownlatent.networks import backbone
+from ownlatent.preprocessing import Preprocessing
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve images of two classes, one file that is none, and two encoders."""
+    folder, random = tmp_path_factory.mktemp("embed"), np.random.default_rng(0)
+    for number in range(12):
+        file = folder / "images" / f"class-{number % 2}" / f"{number:02}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(file)
+    (folder / "images" / "class-0" / "torn.png").write_bytes(b"\x89PNG\r\n")
+    for seed, name in enumerate(("run", "other")):
+        torch.manual_seed(seed)
+        net, _ = backbone("small-resnet", 3, 16)
+        made = Encoder(net, "small-resnet", Preprocessing(3, 16, 1.0, (0.5,) * 3, (0.25,) * 3))
+        EncoderFolder.write(folder / name / "encoder", {"online": made})
+    return folder
+
+
+def vectors(file: Path) -> np.ndarray:
+    return np.stack(pq.read_table(file)["vector"].to_numpy())
+
+
+def test_each_row_is_what_the_encoder_gives(place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "table.parquet"
+    done = write_embeddings(place / "run", place / "images", out=out, labelled=True)
+    assert (done.vectors, done.skipped) == (12, ["class-0/torn.png"])
+    table = pq.read_table(out)
+    assert table.column_names == ["id", "path", "label", "vector"]
+    assert table["label"].to_pylist() == ["class-0"] * 6 + ["class-1"] * 6
+    encoder = ol.load_encoder(place / "run")
+    for row in (0, 7):
+        with Image.open(place / "images" / table["path"][row].as_py()) as image, torch.no_grad():
+            expected = encoder(image)[0].numpy()
+        np.testing.assert_allclose(vectors(out)[row], expected, rtol=1e-4, atol=1e-5)
+    origin = json.loads(pq.read_schema(out).metadata[KEY])
+    assert origin["dim"] == done.dim == vectors(out).shape[1] and origin["dtype"] == "float32"
+    assert not out.with_name("table.parquet.parts").exists()
+    half = tmp_path / "half.parquet"
+    write_embeddings(place / "run", place / "images", out=half, dtype="float16")
+    assert np.array_equal(vectors(half), vectors(out).astype(np.float16))
+    assert pq.read_table(half)["label"].null_count == 12
+
+
+def test_a_stop_loses_and_repeats_nothing(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embeddings, "PART", 5)
+    whole, out = tmp_path / "whole.parquet", tmp_path / "out.parquet"
+    write_embeddings(place / "run", place / "images", out=whole)
+
+    def stop(done: int, count: int) -> None:
+        if done == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_embeddings(place / "run", place / "images", out=out, progress=stop)
+    assert not out.exists()
+    embedded = []
+    embed = embeddings.embed
+    monkeypatch.setattr(
+        embeddings, "embed", lambda e, some, **o: embedded.extend(some.names) or embed(e, some, **o)
+    )
+    with pytest.raises(ol.UsageError, match="another encoder"):
+        write_embeddings(place / "other", place / "images", out=out)
+    write_embeddings(place / "run", place / "images", out=out)
+    assert embedded == pq.read_table(whole)["path"].to_pylist()[-len(embedded) :]
+    assert len(embedded) in (2, 3)  # the last part, one of whose files may be the torn one
+    assert pq.read_table(out).equals(pq.read_table(whole))
+
+
+def test_rows_of_a_table(tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    lines = [f"{n},{n % 3},{'ab'[n % 2]}" for n in range(40)]
+    table.write_text("x,y,class\n" + "\n".join(lines) + "\n")
+    ol.pretrain(table, out=tmp_path / "run", steps=1, batch_size=8, label="class")
+    done = write_embeddings(
+        tmp_path / "run", table, out=tmp_path / "t.parquet", labelled=True, label="class"
+    )
+    assert done.vectors == 40
+    assert pq.read_table(done.path)["label"].to_pylist()[:3] == ["a", "b", "a"]
+
+
+def test_from_the_command_line(place: Path, tmp_path: Path, capsys) -> None:
+    words = ["embed", str(place / "run"), str(place / "images"), "--out"]
+    main([*words, str(tmp_path / "t.parquet")])
+    shown = capsys.readouterr().out
+    assert "12 vectors" in shown and "1 unreadable" in shown
+    for name, sentence in (("t.parquet", "is there already"), ("t.npz", r"\.parquet")):
+        with pytest.raises(SystemExit) as ended:
+            main([*words, str(tmp_path / name)])
+        assert ended.value.code == 2
+        assert sentence.replace("\\", "") in capsys.readouterr().err
