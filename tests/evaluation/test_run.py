@@ -52,7 +52,14 @@ def test_baselines_protocols_and_what_a_result_carries(run: Path, data: Path) ->
         assert result["low"] < result["accuracy"] < result["high"]
         assert result["n_train"] + result["n_test"] == 600
         assert result["seed"] == 3 and result["details"]
-    assert json.loads((run / "evaluation.json").read_text()) == report
+    kept = [json.loads((run / f"{name}.json").read_text()) for name in ("evaluation", "confusion")]
+    assert kept[0] | kept[1] == report
+    own = [row for row in report["results"] if row["features"].startswith("BYOL")]
+    for row in own:
+        cells = report["confusion"][row["protocol"]]
+        assert sum(count for *_, count in cells) == row["n_test"]
+        right = sum(count for true, taken, count in cells if true == taken)
+        assert right == pytest.approx(row["accuracy"] * row["n_test"])
     assert ol.evaluate(run, data, seed=3) == report
 
 
