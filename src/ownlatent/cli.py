@@ -155,6 +155,8 @@ class Embed:
     """Network that a state dict is of, such as resnet50."""
     dtype: Literal["float32", "float16"] = "float32"
     """Of the vectors."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of the network; bf16 is faster where the machine computes in it."""
     device: str = "cpu"
     """Where features are computed: cpu or cuda."""
 

@@ -22,6 +22,7 @@ from ownlatent.errors import UsageError
 from ownlatent.evaluation.features import embed
 from ownlatent.evaluation.subjects import find_subjects
 from ownlatent.kinds import KINDS
+from ownlatent.networks.folded import folded
 
 PART = 1024
 """Samples decoded, embedded and written at a time; what is lost where a run is killed."""
@@ -58,6 +59,7 @@ def write_embeddings(
     network: str | None = None,
     backbone: str | None = None,
     dtype: str = "float32",
+    precision: str = "fp32",
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Embedded:
@@ -75,6 +77,7 @@ def write_embeddings(
         label: the column of a table that holds the labels.
         network, backbone: see :func:`ownlatent.evaluate`.
         dtype: "float32" or "float16" of the vectors.
+        precision: "fp32" or "bf16" of the network.
         device: where features are computed.
         progress: called with samples done and in all.
 
@@ -85,6 +88,8 @@ def write_embeddings(
     out = Path(out)
     if dtype not in _DTYPES:
         raise UsageError(f"Vectors are float32 or float16; got {dtype!r}.")
+    if precision not in ("fp32", "bf16"):
+        raise UsageError(f"The precision is fp32 or bf16; got {precision!r}.")
     if out.suffix.lower() != ".parquet":
         raise UsageError(f"The file is a Parquet table: give --out a name ending in .parquet; "
                          f"got {out}.")  # fmt: skip
@@ -94,11 +99,14 @@ def write_embeddings(
         run, network=network, backbone=backbone, baselines=False, seed=0, device=device
     )
     ((title, encoder),) = subjects.nets
+    weights = _digest(encoder)
+    encoder.backbone = folded(encoder.backbone)
     stamp, classes, count, read = _reader(encoder, data, labelled, label, device)
     origin = {
-        "encoder": title, "weights": _digest(encoder), "backbone": encoder.name,
-        "dim": encoder.num_features, "dtype": dtype, "data": stamp,
+        "encoder": title, "weights": weights, "backbone": encoder.name,
+        "dim": encoder.num_features, "dtype": dtype, "precision": precision, "data": stamp,
     }  # fmt: skip
+    reduced = torch.autocast(torch.device(device).type, torch.bfloat16, precision == "bf16")
     parts = out.with_name(out.name + ".parts")
     _begin(parts, origin | {"part": PART}, out)
     skipped: list[str] = []
@@ -107,7 +115,9 @@ def write_embeddings(
         stop = min(start + PART, count)
         file = parts / f"{start:012}.parquet"
         if not file.exists():
-            _write(file, read(range(start, stop)), classes, _DTYPES[dtype], origin)
+            with reduced:
+                rows = read(range(start, stop))
+            _write(file, rows, classes, _DTYPES[dtype], origin)
         held = json.loads(pq.read_schema(file).metadata[KEY])
         skipped += held["skipped"]
         files.append(file)
@@ -156,8 +166,8 @@ def _begin(parts: Path, wanted: dict[str, Any], out: Path) -> None:
     if begun.is_file():
         if read_json(begun) != wanted:
             raise UsageError(
-                f"{parts} holds a part of {out.name} of another encoder, other data or another "
-                "dtype; delete it or choose another --out."
+                f"{parts} holds a part of {out.name} of another encoder, other data or other "
+                "precision; delete it or choose another --out."
             )
         return
     try:
