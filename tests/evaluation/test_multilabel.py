@@ -110,6 +110,16 @@ def test_voc_among_the_data_sets(place: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (row["n_train"], row["n_test"], row["classes"]) == (20, 10, 2) and row["low"] is None
 
 
+def test_a_class_that_cannot_be_fitted_is_said(place: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(40, 4, generator=generator)
+    labels = torch.stack([x[:, 0] > 0, x[:, 0] > -9], 1).to(torch.int8)
+    mean, each, _ = multilabel_probe(x[:30], labels[:30], x[30:], labels[30:], strengths=(1e-2,))
+    assert each[1] is None and mean == each[0]
+    with pytest.raises(UsageError, match="NaN"):
+        multilabel_probe(x[:30] * torch.nan, labels[:30], x[30:], labels[30:], strengths=(1.0,))
+
+
 def test_mistakes_are_one_sentence(place: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Pascal VOC"):
         read_voc(tmp_path)
@@ -117,6 +127,9 @@ def test_mistakes_are_one_sentence(place: Path, tmp_path: Path) -> None:
     lists.mkdir(parents=True)
     (lists / "train.txt").write_text("7\n")
     with pytest.raises(UsageError, match=r"7\.xml"):
+        read_voc(tmp_path)
+    (lists / "train.txt").write_text("\n")
+    with pytest.raises(UsageError, match="names no images"):
         read_voc(tmp_path)
     labels = torch.ones(10, 2, dtype=torch.int8)
     with pytest.raises(UsageError, match="No class"):

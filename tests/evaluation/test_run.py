@@ -141,3 +141,17 @@ def test_canvases_decoded_before_give_the_same(run: Path, data: Path) -> None:
     assert ol.evaluate(run, canvases, **options) == ol.evaluate(run, data, **options)
     with pytest.raises(ol.UsageError, match="no labels"):
         ol.evaluate(run, replace(canvases, labels=None), **options)
+
+
+def test_too_few_labels_are_said_before_anything_is_embedded(run: Path, data: Path) -> None:
+    with pytest.raises(ol.UsageError, match="20 nearest.*sees 10"):
+        ol.evaluate(run, data, protocols=["linear", "knn@1-shot"])
+
+
+def test_a_limit_must_leave_every_class(run: Path, tmp_path: Path) -> None:
+    canvases = as_canvases(TEST, view_size=32)
+    order = canvases.labels.argsort()[:400]
+    path = tmp_path / "sorted.npz"
+    np.savez(path, images=canvases.pixels[order].numpy(), labels=canvases.labels[order].numpy())
+    with pytest.raises(ol.UsageError, match="The first 30 samples have 1 of"):
+        ol.evaluate(run, path, limit=30)

@@ -67,3 +67,16 @@ def test_mistakes_are_one_sentence(place: Path) -> None:
         DataSet.parse(f"{place}/whole@map")
     with pytest.raises(ol.UsageError, match="nothing at"):
         DataSet.parse("no/such/folder")
+
+
+def test_the_names_of_parts_are_no_classes(place: Path, tmp_path: Path) -> None:
+    parts = place / "parts"
+    for name in ("validation", "valid"):
+        (tmp_path / name / "train").mkdir(parents=True)
+        (tmp_path / name / name).mkdir()
+        assert DataSet(tmp_path / name, "top1").parts()[1] == tmp_path / name / name
+    (tmp_path / "alone" / "train").mkdir(parents=True)
+    assert DataSet(tmp_path / "alone", "top1").parts() == (tmp_path / "alone" / "train", None)
+    assert DataSet(parts, "top1").parts() == (parts / "train", parts / "test")
+    (tmp_path / "alone" / "bus").mkdir()  # a class beside one that is called train
+    assert DataSet(tmp_path / "alone", "top1").parts() == (tmp_path / "alone", None)

@@ -113,13 +113,18 @@ def check_labelled(features: Tensor, labels: Tensor | None, part: str) -> Tensor
             f"{unlabelled} of {len(labels)} {part} samples are unlabelled (a negative label); "
             "leave them out."
         )
+    check_finite(features, part)
+    return labels
+
+
+def check_finite(features: Tensor, part: str) -> None:
+    """Refuse features ``[N, D]`` that hold NaN or infinity."""
     broken = int((~features.isfinite().all(dim=1)).sum())
     if broken:
         raise UsageError(
             f"{broken} of {len(features)} {part} features hold NaN or infinity; use a checkpoint "
             "from before the training diverged."
         )
-    return labels
 
 
 def check_comparable(a: Tensor, b: Tensor) -> None:

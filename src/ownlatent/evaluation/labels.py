@@ -58,10 +58,10 @@ class Budget:
                 as many samples as it takes.
         """
         found = torch.unique(labels)
-        if self.share and self.share * len(labels) < len(found):
+        if self.share and self.share * len(labels) < len(found) - 1e-9:
             raise UsageError(
                 f"{self} of {len(labels):,} samples are fewer labels than the {len(found)} "
-                "classes; take a larger share, or 1-shot."
+                "classes; take a larger share, or 2-shot."
             )
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
         chosen = []

@@ -120,7 +120,7 @@ def stratified_holdout(targets: Tensor, fraction: float, seed: int) -> Tensor:
             mask[members[:count]] = True
     if not bool(mask.any()):
         raise UsageError(
-            "No class has two training samples, so none can be held out to choose the L2 strength; "
-            "give more labels or a single strength."
+            "No class has two training samples, so none can be held out to choose settings by; "
+            "give more labels, such as 2-shot."
         )
     return mask.to(targets.device)

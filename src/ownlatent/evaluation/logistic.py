@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 _ENOUGH = 8
@@ -139,7 +138,7 @@ class _Problem:
 
     def __init__(self, x: Tensor, targets: Tensor, classes: int, axes: Axes) -> None:
         self._x, self._axes, self._classes = x, axes, classes
-        self._truth = F.one_hot(targets, classes).T.to(x).contiguous()
+        self._truth = x.new_zeros(classes, len(x)).scatter_(0, targets[None], 1)
 
     def minimise(
         self, weight: Tensor, strengths: Sequence[float], tolerance: float, max_steps: int

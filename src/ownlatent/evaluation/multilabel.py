@@ -3,7 +3,7 @@
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ownlatent.errors import UsageError
 from ownlatent.evaluation import logistic
-from ownlatent.evaluation.features import check_comparable, standardise
+from ownlatent.evaluation.features import check_comparable, check_finite, standardise
 
 ABSENT, PRESENT, UNSURE = 0, 1, -1
 """Of a class in an image; what is unsure neither is fitted nor counts."""
@@ -45,9 +45,17 @@ def read_voc(folder: Path) -> VOC:
         if file is None:
             raise UsageError(f"There is no {files[0]}; @voc takes a folder of Pascal VOC's form.")
         names = [line.split()[0] for line in file.read_text().splitlines() if line.strip()]
+        if not names:
+            raise UsageError(f"{file} names no images; mend it.")
         found.append((names, [_boxes(folder / "Annotations" / f"{name}.xml") for name in names]))
     (train, fitted), (test, scored) = found
     classes = sorted({name for each in fitted for name, _ in each})
+    strange = sorted({name for each in scored for name, _ in each} - {*classes})
+    if strange:
+        raise UsageError(
+            f"{folder} has boxes of class {strange[0]!r} to score and none to fit on; its lists "
+            "must have the same classes."
+        )
     return VOC(train, _labels(fitted, classes), test, _labels(scored, classes), classes)
 
 
@@ -67,8 +75,7 @@ def _labels(boxes: list[list[tuple[str, bool]]], classes: list[str]) -> Tensor:
     labels = torch.full((len(boxes), len(classes)), ABSENT, dtype=torch.int8)
     for row, each in enumerate(boxes):
         for name, difficult in sorted(each, key=lambda box: not box[1]):  # difficult ones first
-            if name in classes:
-                labels[row, classes.index(name)] = UNSURE if difficult else PRESENT
+            labels[row, classes.index(name)] = UNSURE if difficult else PRESENT
     return labels
 
 
@@ -80,7 +87,7 @@ def multilabel_probe(
     *,
     strengths: Sequence[float],
     seed: int = 0,
-) -> tuple[float, list[float], float]:
+) -> tuple[float, list[float | None], float]:
     """Logistic regression of each class against the rest, on frozen standardised features.
 
     One L2 strength for all classes, that of the best mean on a held-out fifth of the training
@@ -93,14 +100,17 @@ def multilabel_probe(
         seed: of the held-out part.
 
     Returns:
-        the mean over classes of :func:`eleven_points`, each class's, and the strength.
+        the mean over classes of :func:`eleven_points`, each class's (None for one that cannot be
+        fitted or is not in the test data), and the strength.
 
     Raises:
-        UsageError: no class is both present and absent in the training data.
+        UsageError: features are not finite, or no class can be fitted and scored.
     """
     check_comparable(train, test)
+    check_finite(train, "training")
+    check_finite(test, "test")
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
-    held = order[: round(_HELD * len(train))]
+    held = order[: max(1, round(_HELD * len(train)))]
     rest = order[len(held) :]
     fitted, others = standardise(train[rest], train[held])
     scores = _scores(fitted, train_labels[rest], others, strengths)
@@ -110,7 +120,9 @@ def multilabel_probe(
     fitted, others = standardise(train, test)
     (final,) = _scores(fitted, train_labels, others, [strength])
     each = precision(final, test_labels)
-    return _mean(each), each, strength
+    if all(isnan(own) for own in each):
+        raise UsageError("No class that could be fitted is in the test images; check its list.")
+    return _mean(each), [None if isnan(own) else own for own in each], strength
 
 
 def _scores(x: Tensor, labels: Tensor, others: Tensor, strengths: Sequence[float]) -> Tensor:

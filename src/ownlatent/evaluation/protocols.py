@@ -152,12 +152,29 @@ class Wanted(NamedTuple):
             )
         return cls(name, Budget.parse(labels) if "@" in text else None)
 
+    def rows(self, split: Split, seed: int) -> Tensor:
+        """Which of the samples to fit on it sees the labels of: int64.
+
+        Raises:
+            UsageError: there are too few for it.
+        """
+        labels, _ = split.labels()
+        seen = torch.arange(len(labels))
+        if self.budget is not None:
+            seen = self.budget.rows(labels, seed, split.train.classes)
+        least = min(k for k, _ in SETTINGS)
+        if self.protocol == "knn" and len(seen) <= least:
+            raise UsageError(
+                f"kNN asks the {least} nearest, so it needs more labels than that, and sees "
+                f"{len(seen)}; give it more, or take linear."
+            )
+        return seen
+
     def measure(self, subject: Subject) -> Measured:
         """What the protocol gives, named with the labels it saw."""
-        labels, _ = subject.split.labels()
+        seen = self.rows(subject.split, subject.seed)
         if self.budget is None:
-            return PROTOCOLS[self.protocol](subject, torch.arange(len(labels)))
-        seen = self.budget.rows(labels, subject.seed, subject.split.train.classes)
+            return PROTOCOLS[self.protocol](subject, seen)
         few = f"{self.budget} of labels" if self.budget.share else str(self.budget)
         return [
             (f"{title}, {few}", result) for title, result in PROTOCOLS[self.protocol](subject, seen)

@@ -48,7 +48,7 @@ def evaluate(
             chosen by ``seed``, is kept apart for that.
         protocols: "knn" (both published settings), "linear" (logistic regression), "sgd" (a
             linear map by SGD, settings swept) and "finetune" (the whole network). Each also with
-            fewer labels: "linear@1%" and "finetune@10%" see a share of each class's, "knn@5-shot"
+            fewer labels: "linear@1%" and "finetune@10%" see a share of each class's, "linear@5-shot"
             five of each, drawn by ``seed`` from those to fit on.
         label: the column of a table that holds the labels.
         network: "online" (the default) or "target".
@@ -83,6 +83,8 @@ def evaluate(
     split = split_of(data, test, preprocessing, label, limit, seed)
     if splits is not None:
         _write_splits(Path(splits), split, wanted, seed)
+    for each in wanted:
+        each.rows(split, seed)  # too few are said before anything is embedded
     sets: list[tuple[str, nn.Module]] = [*subjects.nets]
     if baselines:
         name, raw = KINDS[preprocessing.kind].raw(preprocessing)
@@ -176,7 +178,20 @@ def split_of(
                 "The test data have no class in common with the training data; number the classes "
                 "alike."
             )
-        return Split(train, rows[:limit], other, torch.arange(len(other)))
+        return Split(train, _limited(train, rows, limit), other, torch.arange(len(other)))
     assert train.labels is not None
     held = stratified_holdout(train.labels, 0.2, seed)
-    return Split(train, rows[~held][:limit], train, rows[held])
+    return Split(train, _limited(train, rows[~held], limit), train, rows[held])
+
+
+def _limited(train: Samples, rows: torch.Tensor, limit: int | None) -> torch.Tensor:
+    """The first ``limit`` rows, which must have all classes: folders come class by class."""
+    assert train.labels is not None
+    kept = rows[:limit]
+    counts = [len(torch.unique(train.labels[some])) for some in (kept, rows)]
+    if counts[0] < counts[1]:
+        raise UsageError(
+            f"The first {limit:,} samples have {counts[0]} of {counts[1]} classes; instead of "
+            "--limit take a share of each class, as in linear@10%."
+        )
+    return kept

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ownlatent.checks import require_within
 from ownlatent.errors import UsageError
 from ownlatent.evaluation.features import check_comparable, check_labelled, numbered, standardise
 from ownlatent.evaluation.interval import Accuracy, counted
@@ -67,6 +68,8 @@ def sgd_probe(
         raise UsageError(f"Give one or more learning rates above 0; got {list(rates)}.")
     if not decays or not all(0 <= decay < math.inf for decay in decays):
         raise UsageError(f"Give one or more weight decays of at least 0; got {list(decays)}.")
+    require_within("epochs", epochs, 1, 10**6)
+    require_within("batch_size", batch_size, 1, 10**9)
     train_labels = check_labelled(train, train_labels, "training")
     test_labels = check_labelled(test, test_labels, "test").to(train.device)
     check_comparable(train, test)

@@ -18,11 +18,12 @@ from ownlatent.kinds import KINDS
 
 STRENGTHS = tuple(10 ** (-6 + 11 * n / 44) for n in range(45))
 """L2 penalties of the papers' sweep: 45 from 1e-6 to 1e5."""
+TESTS = ("test", "val", "validation", "valid")
 METRICS = {"top1": "accuracy", "mean": "mean per class", "voc": "mAP (11 points)"}
 
 
 class DataSet(NamedTuple):
-    """A folder with ``train`` and ``test`` (or ``val``), or one to hold a fifth of apart; or one of
+    """A folder with ``train`` and one of :data:`TESTS`, or one to hold a fifth of apart; or one of
     Pascal VOC's form, whose images have several labels."""
 
     path: Path
@@ -49,10 +50,12 @@ class DataSet(NamedTuple):
 
     def parts(self) -> tuple[Path, Path | None]:
         """What to fit on and what to score, where they lie apart."""
-        tests = [self.path / name for name in ("test", "val") if (self.path / name).exists()]
-        if (self.path / "train").exists() and tests:
-            return self.path / "train", tests[0]
-        return self.path, None
+        train = self.path / "train"
+        tests = [self.path / name for name in TESTS if (self.path / name).exists()]
+        if train.exists() and tests:
+            return train, tests[0]
+        alone = self.path.is_dir() and [f for f in self.path.iterdir() if f.is_dir()] == [train]
+        return (train if alone else self.path), None
 
 
 def transfer(
@@ -87,6 +90,9 @@ def transfer(
     if not data:
         raise UsageError("Give one or more folders of labelled images.")
     sets = [DataSet.parse(text) for text in data]
+    for each in sets:
+        if each.metric == "voc":
+            read_voc(each.path)  # what is wrong with it is said before anything is measured
     subjects = find_subjects(
         run, network=network, backbone=backbone, baselines=baselines, seed=seed, device=device
     )
@@ -143,15 +149,18 @@ def _voc(each: DataSet, subjects: Subjects, seed: int, device: str) -> list[dict
     rows = []
     for features, net in subjects.nets:
         made = embed(net, samples, device=device)
-        mean_precision, _, strength = multilabel_probe(
+        mean_precision, by_class, strength = multilabel_probe(
             made[parts[0]], known.train_labels, made[parts[1]], known.test_labels,
             strengths=STRENGTHS, seed=seed,
         )  # fmt: skip
+        left_out = [n for n, own in zip(known.classes, by_class, strict=True) if own is None]
         rows.append({
             "features": features, "value": mean_precision, "low": None, "high": None,
             "n_train": len(known.train), "n_test": len(known.test),
-            "classes": len(known.classes),
+            "classes": len(known.classes) - len(left_out), "by class": by_class,
             "details": f"linear probe of each class, frozen standardised features, L2 strength "
-            f"{strength:g} of {len(STRENGTHS)} chosen on held-out training samples (seed {seed})",
+            f"{strength:g} of {len(STRENGTHS)} chosen on held-out training samples (seed {seed})"
+            + (f"; without {', '.join(left_out)}: in all training images, or in no test image"
+               if left_out else ""),
         })  # fmt: skip
     return rows

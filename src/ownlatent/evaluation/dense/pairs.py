@@ -13,7 +13,7 @@ from ownlatent.data.decode import FORMATS
 from ownlatent.encoder import Encoder
 from ownlatent.errors import UsageError
 
-_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
+ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def open_pairs(
 def _files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}; give one of image files.")
-    found = {p.name: p for p in sorted(folder.iterdir()) if p.suffix.lower() in _ENDINGS}
+    found = {p.name: p for p in sorted(folder.iterdir()) if p.suffix.lower() in ENDINGS}
     if not found:
         raise UsageError(f"There are no images in {folder}; give a folder of image files.")
     return found

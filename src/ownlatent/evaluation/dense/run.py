@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from ownlatent.encoder import Encoder
 from ownlatent.errors import UsageError
 from ownlatent.evaluation.dense import depth, detection, examples, segmentation
 from ownlatent.evaluation.dense.boxes import open_boxes
+from ownlatent.evaluation.dense.pairs import ENDINGS
 from ownlatent.evaluation.subjects import find_subjects
 
 DENSE = ("segmentation", "depth", "detection")
@@ -118,6 +120,11 @@ def _segmentation(
     shape = _shape(pairs[0][0], size)
     if classes is None:
         classes = 1 + _largest(Path(pairs[0][1]), void)
+        if classes > segmentation.VOID:
+            raise UsageError(
+                f"The masks hold {classes - 1}, which is no class; if it is void, give "
+                f"--void {classes - 1}, and else --classes."
+            )
     require_within("classes", classes, 2, segmentation.VOID)
     train, test = (segmentation.open_masks(*pair, classes, void, shape) for pair in pairs)
 
@@ -128,7 +135,7 @@ def _segmentation(
         low, high = scores.interval
         return {
             "mIoU": scores.mean, "low": low, "high": high, "pixel accuracy": scores.accuracy,
-            "by class": scores.classes, "n_train": len(train), "n_test": len(test),
+            "by class": _known(scores.classes), "n_train": len(train), "n_test": len(test),
             "details": f"FCN, {'head alone' if recipe.frozen else 'all layers'}, {recipe.steps} "
             f"steps of {recipe.batch}, {_pixels(train.images.shape[-2:])}, last step",
         }, found  # fmt: skip
@@ -173,7 +180,7 @@ def _detection(pairs: tuple[Pair, Pair], size: int | None, changed: Row) -> _Tas
         scores, found = detection.detect(net, train, test, recipe=recipe, seed=seed, device=device)
         return {
             "AP": scores.ap, "AP50": scores.ap50, "AP75": scores.ap75, "VOC07 AP": scores.voc07,
-            "by class": scores.by_class, "n_train": len(train), "n_test": len(test),
+            "by class": _known(scores.by_class), "n_train": len(train), "n_test": len(test),
             "details": f"Faster R-CNN {recipe.neck.upper()}, all layers, {recipe.steps} steps of "
             f"{recipe.batch}, longer side {side}, last step"
             + (f"; boxes without area left out: {train.dropped + test.dropped}"
@@ -190,7 +197,7 @@ def _shape(images: str | Path, longest: int | None) -> tuple[int, int] | None:
     """Height and width that all are brought to: the first image's, its longer side as asked."""
     if longest is None:
         return None
-    first = next((p for p in sorted(Path(images).glob("*")) if p.is_file()), None)
+    first = next((p for p in sorted(Path(images).glob("*")) if p.suffix.lower() in ENDINGS), None)
     if first is None:
         return None  # what is missing is said where it is opened
     try:
@@ -212,6 +219,11 @@ def _largest(masks: Path, void: int) -> int:
             continue
         found = max(found, *(int(v) for v in values if v != void), 0)
     return found
+
+
+def _known(values: list[float]) -> list[float | None]:
+    """JSON has no NaN."""
+    return [None if isnan(value) else value for value in values]
 
 
 def _pixels(shape: Any) -> str:

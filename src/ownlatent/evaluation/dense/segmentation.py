@@ -139,6 +139,8 @@ def segment(
     """
     if not bool((train.targets != VOID).any()):
         raise UsageError("Every pixel of the training masks is void; check --void.")
+    if not bool((test.targets != VOID).any()):
+        raise UsageError("Every pixel of the test masks is void; check --void.")
     device = torch.device(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
