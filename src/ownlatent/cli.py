@@ -44,8 +44,8 @@ class Evaluate:
     test: str | None = None
     """Labelled images to score on. [a fifth of each class of the data]"""
     protocols: tuple[str, ...] = ("linear", "knn")
-    """What to measure: knn, linear, sgd or finetune, with fewer labels linear@1% or linear@5-shot; or
-    one of segmentation, depth and detection, with --targets, --test and --test-targets."""
+    """What to measure: knn, linear, sgd or finetune, with fewer labels linear@1% or linear@5-shot;
+    or one of segmentation, depth and detection, with --targets, --test and --test-targets."""
     label: str | None = None
     """Column of a table that holds the labels. [label, class, target or y]"""
     network: Literal["online", "target", "middle"] | None = None

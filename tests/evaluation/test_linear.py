@@ -128,7 +128,7 @@ def test_refusals(digits):
     train, labels, test, truth = digits
     with pytest.raises(UsageError, match=r"two classes.*is 5"):
         linear_probe(train, torch.full_like(labels, 5), test, truth)
-    with pytest.raises(UsageError, match="more labels or a single strength"):
+    with pytest.raises(UsageError, match="more labels, such as 2-shot"):
         linear_probe(train[:4], torch.arange(4), test, truth)
     with pytest.raises(UsageError, match="no labels"):
         linear_probe(train, None, test, truth)

@@ -144,12 +144,13 @@ def test_canvases_decoded_before_give_the_same(run: Path, data: Path) -> None:
 
 
 def test_too_few_labels_are_said_before_anything_is_embedded(run: Path, data: Path) -> None:
-    with pytest.raises(ol.UsageError, match="20 nearest.*sees 10"):
+    with pytest.raises(ol.UsageError, match=r"20 nearest.*sees 10"):
         ol.evaluate(run, data, protocols=["linear", "knn@1-shot"])
 
 
 def test_a_limit_must_leave_every_class(run: Path, tmp_path: Path) -> None:
-    canvases = as_canvases(TEST, view_size=32)
+    canvases = decode_canvases(open_source(TEST))
+    assert canvases.labels is not None
     order = canvases.labels.argsort()[:400]
     path = tmp_path / "sorted.npz"
     np.savez(path, images=canvases.pixels[order].numpy(), labels=canvases.labels[order].numpy())

@@ -48,8 +48,8 @@ def evaluate(
             chosen by ``seed``, is kept apart for that.
         protocols: "knn" (both published settings), "linear" (logistic regression), "sgd" (a
             linear map by SGD, settings swept) and "finetune" (the whole network). Each also with
-            fewer labels: "linear@1%" and "finetune@10%" see a share of each class's, "linear@5-shot"
-            five of each, drawn by ``seed`` from those to fit on.
+            fewer labels: "linear@1%" and "finetune@10%" see a share of each class's,
+            "linear@5-shot" five of each, drawn by ``seed`` from those to fit on.
         label: the column of a table that holds the labels.
         network: "online" (the default) or "target".
         backbone: the network that a state dict is of.

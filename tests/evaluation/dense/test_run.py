@@ -106,3 +106,32 @@ def test_what_is_missing_is_named(place: Path, capsys: pytest.CaptureFixture[str
         main(["evaluate", str(place / "small-resnet"), "--protocols", "depth", "--data", "x"])
     assert stop.value.code == 2
     assert "--test-targets" in capsys.readouterr().err
+
+
+def test_another_file_among_the_images_does_not_undo_the_size(place: Path) -> None:
+    (place / "train" / "images" / ".DS_Store").write_bytes(b"none")
+    try:
+        report = evaluate_dense(
+            place / "small-resnet", protocol="segmentation", steps=1, size=28, baselines=False,
+            **given(place, "masks"),
+        )  # fmt: skip
+    finally:
+        (place / "train" / "images" / ".DS_Store").unlink()
+    assert "28 x 20 pixels" in report["results"][0]["details"]
+
+
+def test_masks_without_a_class_are_one_sentence(place: Path, tmp_path: Path) -> None:
+    for part in ("void", "many"):
+        (tmp_path / part).mkdir()
+    for number in range(3):
+        Image.fromarray(np.full((40, 56), 9, np.uint8)).save(tmp_path / "void" / f"{number}.png")
+    options = given(place, "masks") | {"test_targets": str(tmp_path / "void")}
+    with pytest.raises(ol.UsageError, match="test masks is void"):
+        evaluate_dense(place / "small-resnet", protocol="segmentation", void=9, steps=1, **options)
+    for file in (place / "train" / "masks").iterdir():
+        mask = np.array(Image.open(file))
+        mask[0] = 255
+        Image.fromarray(mask).save(tmp_path / "many" / file.name)
+    options = given(place, "masks") | {"targets": str(tmp_path / "many")}
+    with pytest.raises(ol.UsageError, match="--void 255"):
+        evaluate_dense(place / "small-resnet", protocol="segmentation", void=9, steps=1, **options)
