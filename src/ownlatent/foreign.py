@@ -123,7 +123,10 @@ def find_encoder(source: str | Path, name: str | None = None) -> EncoderFolder |
     text = str(source)
     if timm.is_model(text.partition(".")[0]) and "/" not in text:
         return ForeignEncoder(text)
-    return EncoderFolder.find(path)
+    raise UsageError(
+        f"There is no encoder in {path}; give a run folder that has finished, a state dict, a "
+        "folder of Hugging Face's, or a model as timm calls it."
+    )
 
 
 def _read(config: Path) -> dict[str, Any]:
