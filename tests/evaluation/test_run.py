@@ -144,7 +144,7 @@ def test_canvases_decoded_before_give_the_same(run: Path, data: Path) -> None:
 
 
 def test_too_few_labels_are_said_before_anything_is_embedded(run: Path, data: Path) -> None:
-    with pytest.raises(ol.UsageError, match=r"20 nearest.*sees 10"):
+    with pytest.raises(ol.UsageError, match=r"20 nearest.*1-shot sees 10"):
         ol.evaluate(run, data, protocols=["linear", "knn@1-shot"])
 
 
