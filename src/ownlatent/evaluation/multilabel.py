@@ -115,8 +115,8 @@ def multilabel_probe(
     fitted, others = standardise(train[rest], train[held])
     scores = _scores(fitted, train_labels[rest], others, strengths)
     means = [_mean(precision(each, train_labels[held])) for each in scores]
-    usable = [(mean, strength) for mean, strength in zip(means, strengths, strict=True)]
-    strength = max(usable, key=lambda each: (-1 if each[0] != each[0] else each[0], each[1]))[1]
+    ranked = [-1 if isnan(mean) else mean for mean in means]
+    _, strength = max(zip(ranked, strengths, strict=True))
     fitted, others = standardise(train, test)
     (final,) = _scores(fitted, train_labels, others, [strength])
     each = precision(final, test_labels)
@@ -174,5 +174,5 @@ def eleven_points(scores: Tensor, present: Tensor) -> float:
 
 
 def _mean(values: list[float]) -> float:
-    there = [value for value in values if value == value]
+    there = [value for value in values if not isnan(value)]
     return sum(there) / len(there) if there else nan

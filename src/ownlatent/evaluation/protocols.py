@@ -159,11 +159,11 @@ class Wanted(NamedTuple):
             UsageError: there are too few for it.
         """
         labels, _ = split.labels()
-        seen = torch.arange(len(labels))
-        if self.budget is not None:
-            seen = self.budget.rows(labels, seed, split.train.classes)
+        if self.budget is None:
+            return torch.arange(len(labels))
+        seen = self.budget.rows(labels, seed, split.train.classes)
         least = min(k for k, _ in SETTINGS)
-        if self.protocol == "knn" and self.budget is not None and len(seen) <= least:
+        if self.protocol == "knn" and len(seen) <= least:
             raise UsageError(
                 f"kNN asks the {least} nearest, so it needs more labels than that, and "
                 f"{self.budget} sees {len(seen)}; give it more, or take linear."

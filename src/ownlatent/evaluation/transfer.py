@@ -10,7 +10,7 @@ import torch
 from ownlatent.errors import UsageError
 from ownlatent.evaluation.features import embed
 from ownlatent.evaluation.linear import linear_probe
-from ownlatent.evaluation.multilabel import multilabel_probe, read_voc
+from ownlatent.evaluation.multilabel import VOC, multilabel_probe, read_voc
 from ownlatent.evaluation.protocols import Subject
 from ownlatent.evaluation.run import split_of
 from ownlatent.evaluation.subjects import Subjects, find_subjects
@@ -90,17 +90,16 @@ def transfer(
     if not data:
         raise UsageError("Give one or more folders of labelled images.")
     sets = [DataSet.parse(text) for text in data]
-    for each in sets:
-        if each.metric == "voc":
-            read_voc(each.path)  # what is wrong with it is said before anything is measured
+    # What is wrong with annotations is said before anything is measured.
+    known = {each: read_voc(each.path) for each in sets if each.metric == "voc"}
     subjects = find_subjects(
         run, network=network, backbone=backbone, baselines=baselines, seed=seed, device=device
     )
     results: list[dict[str, Any]] = []
     for each in sets:
         rows = (
-            _voc(each, subjects, seed, device)
-            if each.metric == "voc"
+            _voc(each, known[each], subjects, seed, device)
+            if each in known
             else _classes(each, subjects, seed, device)
         )
         results += [{"data": str(each.path), "metric": METRICS[each.metric], **row, "seed": seed}
@@ -132,8 +131,9 @@ def _classes(each: DataSet, subjects: Subjects, seed: int, device: str) -> list[
     return rows
 
 
-def _voc(each: DataSet, subjects: Subjects, seed: int, device: str) -> list[dict[str, Any]]:
-    known = read_voc(each.path)
+def _voc(
+    each: DataSet, known: VOC, subjects: Subjects, seed: int, device: str
+) -> list[dict[str, Any]]:
     settings = subjects.encoder.preprocessing
     samples = KINDS[settings.kind].open(
         each.path / "JPEGImages", size=getattr(settings, "size", 0), labelled=False, label=None,
