@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 import ownlatent as ol
-from ownlatent import embeddings
 from ownlatent.cli import main
-from ownlatent.embeddings import KEY, write_embeddings
+from ownlatent.embeddings import write as embeddings
+from ownlatent.embeddings.write import KEY, write_embeddings
 from ownlatent.encoder import Encoder, EncoderFolder
 from ownlatent.networks import backbone
 from ownlatent.preprocessing import Preprocessing
