@@ -51,3 +51,12 @@ def fabric(kind: torch.device, precision: str) -> Fabric:
         )
     made.launch()
     return made
+
+
+def companion_lost(error: BaseException) -> bool:
+    """Whether this process failed because another one of its group is no longer there."""
+    if processes() == 1:
+        return False
+    # Gloo has no type of error for it.
+    broken = "gloo" in str(error) and ("onnection" in str(error) or "imed out" in str(error))
+    return broken or isinstance(error, torch.distributed.DistError)

@@ -189,8 +189,13 @@ def _at_work(
 ) -> Run:
     """Train from ``start`` on, in a folder that is locked for as long."""
     if not session.first:
-        session.fabric.barrier()  # the folder is there
-        _train(session, folder, start, state)
+        try:
+            session.fabric.barrier()  # the folder is there
+            _train(session, folder, start, state)
+        except Exception as error:
+            if not devices.companion_lost(error):
+                raise
+            raise RunFailed(str(_failure(error, session, folder))) from error
         return Run(folder.path)
     with folder:
         try:
@@ -342,6 +347,11 @@ def _failure(error: Exception, session: Session, folder: RunFolder) -> str | Non
     steps = Checkpoints(folder.path / "checkpoints").steps()
     kept = f"the checkpoint of step {steps[-1]:,} is untouched" if steps else "nothing was lost"
     again = f"ownlatent resume {session.config.out}"
+    if devices.companion_lost(error):
+        return (
+            "Another process of this run ended (torchrun, or its own output, says which and why); "
+            f"{kept}: go on with: {again}"
+        )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"The disk is full; {kept}: free some space and go on with: {again}"
     if isinstance(error, OSError):
