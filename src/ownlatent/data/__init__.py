@@ -6,6 +6,7 @@ from ownlatent.data.fingerprint import sample_id
 from ownlatent.data.opening import Data, open_source
 from ownlatent.data.parts import decode_parts
 from ownlatent.data.ready import as_canvases
+from ownlatent.data.shards import write_index
 from ownlatent.data.source import Source, Unreadable
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "open_source",
     "overlap",
     "sample_id",
+    "write_index",
 ]
