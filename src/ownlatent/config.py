@@ -87,8 +87,9 @@ class Pretrain:
     """Seed of everything random."""
     canvas: int | None = None
     """Side of the decoded canvases in pixels. [1.15 times the view]"""
-    place: Literal["auto", "device", "host", "disk"] = "auto"
-    """Where decoded canvases live."""
+    place: Literal["auto", "device", "host", "disk", "stream"] = "auto"
+    """Where decoded canvases live; stream: nowhere, they are decoded anew for every batch. [the
+    first of these with room]"""
     workers: int | None = None
     """Decoding threads. [one per core]"""
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"

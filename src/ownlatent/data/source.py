@@ -2,7 +2,7 @@
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from torch import Tensor
@@ -95,6 +95,22 @@ class Source(ABC):
             loaded = self._load(index)
             pixels = decode(loaded, at_least=at_least) if isinstance(loaded, bytes) else loaded
             return pixels, content_digest(loaded)
+
+    def read_with_header(self, index: int, floor: Callable[[Header], int]) -> tuple[Pixels, Header]:
+        """`read` and `header` from one access; a JPEG that is at least twice ``floor`` on both axes
+        is decoded smaller, but no smaller than that. ``floor`` may raise for a header it refuses.
+        """
+        with self._naming(index):
+            loaded = self._load(index)
+            if not isinstance(loaded, bytes):
+                channels, height, width = loaded.shape
+                header = Header(height, width, channels, loaded.dtype.itemsize * 8)
+                floor(header)
+                return loaded, header
+            header = probe(io.BytesIO(loaded))
+            least = floor(header)
+            reduce = min(header.height, header.width) >= 2 * least
+            return decode(loaded, at_least=least if reduce else None), header
 
     @contextmanager
     def _naming(self, index: int) -> Iterator[None]:

@@ -122,6 +122,8 @@ def run(config: Pretrain, data: Data | Samples | None = None) -> Run:
     samples = samples_for(config, data)
     # So that the folder says which it was.
     config = replace(config, backbone=config.backbone or KINDS[samples.kind].backbone)
+    if getattr(samples, "place", None) == "stream":
+        config = replace(config, place="stream")  # its fingerprint is another than of what is read
     session = prepare(config, samples)
     if session.first:
         _require_room(session)
