@@ -167,7 +167,7 @@ def test_the_automatic_choice(mixed, monkeypatch):
     assert canvases_or_stream(source, place="auto", **AUTO).place == "disk"
     monkeypatch.setattr(ready, "free_disk", lambda folder: 0)  # they are there already
     assert canvases_or_stream(source, place="auto", **AUTO).place == "disk"
-    other = AUTO | {"side": 30}
+    other = AUTO | {"side": 80}
     assert canvases_or_stream(source, place="auto", **other).place == "stream"
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert canvases_or_stream(source, place="auto", **other).place == "disk"

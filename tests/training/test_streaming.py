@@ -97,9 +97,9 @@ def test_changed_shards_stop_a_resume(shard: Path, tmp_path: Path) -> None:
     os.utime(copy)  # only touched: nothing is another
     file = io.BytesIO()
     Image.new("RGB", (30, 28)).save(file, "PNG")
-    other = tar(
-        tmp_path / "other" / "train-0.tar", [(f"{n}.png", file.getvalue()) for n in range(72)]
-    )
+    members = [(f"{n:02d}.png", file.getvalue()) for n in range(72)]
+    members += [(f"{n:02d}.cls", b"1") for n in range(72)]
+    other = tar(tmp_path / "other" / "train-0.tar", members)
     with pytest.raises(ol.UsageError, match="not those that"):
         ol.resume(out, other)
     assert ol.resume(out).log[-1]["step"] == 6
@@ -121,7 +121,7 @@ def test_a_shard_that_changes_during_a_run_ends_it_with_a_checkpoint_kept(
     monkeypatch.setattr(Keeper, "after", struck)
     monkeypatch.setattr(streamed, "AHEAD", 0)
     with pytest.raises(
-        ol.RunFailed, match=r"train-0\.tar has changed.*step 4 is untouched.*resume"
+        ol.RunFailed, match=r"train-0\.tar has changed.*step 8 is untouched.*resume"
     ):
         ol.pretrain(copy, out=tmp_path / "run", **STREAM)
     monkeypatch.setattr(Keeper, "after", after)
