@@ -144,6 +144,9 @@ def test_batches_are_decoded_ahead_within_the_room_there_is(mixed, monkeypatch):
     monkeypatch.setattr(streaming, "AHEAD", 0)
     streamed.expect(iter(parts))
     assert len(streamed._batches) == 1  # one at least
+    monkeypatch.undo()
+    streamed.expect(torch.tensor([row]) for row in range(9))
+    assert len(streamed._batches) == streaming.BATCHES
 
 
 def test_threads_that_decode_start_no_others():

@@ -22,6 +22,8 @@ from ownlatent.errors import UsageError
 
 AHEAD = 512 << 20
 """Bytes of canvases that may wait for their step; one batch always may."""
+BATCHES = 4
+"""And so many batches, the one that is asked for next included."""
 _TASK = 4  # images, to spare overhead
 _log = logging.getLogger(__name__)
 
@@ -73,12 +75,14 @@ class Streamed:
         """Begin to decode what the next calls of `batch` will ask for, as far as there is room."""
         held = sum(each.canvases.nbytes for each in self._batches.values())
         for rows in coming:
-            if self._batches and held + len(rows) * self.shape.bytes > AHEAD:
-                return
             key = rows.numpy().tobytes()
-            if key not in self._batches:
-                self._batches[key] = self._begin(rows)
-                held += self._batches[key].canvases.nbytes
+            if key in self._batches:
+                continue
+            need = len(rows) * self.shape.bytes
+            if len(self._batches) == BATCHES or (self._batches and held + need > AHEAD):
+                return
+            self._batches[key] = self._begin(rows)
+            held += need
 
     def batch(self, rows: Tensor, device: str | torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """See `Canvases.batch`.
