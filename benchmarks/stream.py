@@ -159,7 +159,7 @@ def main() -> None:
     (RESULTS / "stream.json").write_text(json.dumps(content, indent=1) + "\n")
     head = (
         "# Streaming many samples\n\n`python -m benchmarks.stream`, "
-        f"{machine['cores']} cores shared with other work; JPEG files of 32 x 32 pixels, batches of "
+        f"{machine['cores']} cores shared with other work; JPEGs of 32 x 32 pixels, batches of "
         f"{BATCH}, the epoch's shuffled order.\n\n"
     )
     (RESULTS / "stream.md").write_text(head + table(results) + "\n")

@@ -189,10 +189,25 @@ def test_a_shard_that_changes_meanwhile_ends_the_reading(tmp_path):
     (folder / "train-0002.tar").unlink()
     with pytest.raises(SourceFailed, match=r"train-0002\.tar cannot be read \(No such file"):
         source.read(9)
-    place = {"place": "disk", "cache_dir": tmp_path / "cache"}
+    with pytest.raises(SourceFailed, match="has changed"):
+        decode_canvases(source)
+
+
+def test_a_shard_that_changes_leaves_no_cache(tmp_path):
+    folder = written(tmp_path / "s")
+    source = open_source(folder)
+    place = {"place": "disk", "cache_dir": tmp_path / "cache", "workers": 1}
+    real = source.read_with_digest
+
+    def touched(index, at_least=None):
+        if index == 3:
+            os.utime(folder / "train-0000.tar", ns=(1, 1))
+        return real(index, at_least)
+
+    source.read_with_digest = touched
     with pytest.raises(SourceFailed, match="has changed"):
         decode_canvases(source, **place)
-    assert [path.suffix for path in (tmp_path / "cache").glob("*")] in ([], [".lock"])
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
 def test_a_damaged_image_is_named(tmp_path):
@@ -303,7 +318,7 @@ def test_an_index_beside_a_remote_shard_spares_reading_it(tmp_path):
             (folder / f"train-0000.tar{end}").rename(folder / f"other.tar{end}")
         renamed = open_source(f"{server.url}/s/other.tar")
         assert renamed.ids.tolist() == [sample_id(f"other/{row:05d}") for row in range(4)]
-        tar(folder / "other.tar", [("1.png", image())])
+        tar(folder / "other.tar", [(f"{n}.png", image()) for n in range(30)])  # larger
         refused(f"{server.url}/s/other.tar", "other.tar.index is not of the shard beside it")
 
 

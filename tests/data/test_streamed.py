@@ -47,12 +47,15 @@ def mixed(tmp_path):
     return folder_of(tmp_path / "mixed", contents)
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_the_same_pixels_as_canvases_in_memory(mixed, workers, tmp_path):
+@pytest.mark.parametrize(("workers", "side"), [(1, None), (3, None), (2, 30)])
+def test_the_same_pixels_as_canvases_in_memory(mixed, workers, side, tmp_path):
     shard = tar(tmp_path / "s.tar", [(p.name, p.read_bytes()) for p in sorted(mixed.iterdir())])
     for data in (mixed, shard):
         source = open_source(data)
-        held, streamed = decode_canvases(source), stream(source, workers=workers)
+        held, streamed = (
+            decode_canvases(source, side=side),
+            stream(source, side=side, workers=workers),
+        )
         assert (held.shape, held.largest) == (streamed.shape, streamed.largest)
         assert np.array_equal(held.digests, streamed.digests)
         rows = torch.tensor([7, 2, 9, 0, 3, 1, 8])
