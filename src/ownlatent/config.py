@@ -20,8 +20,9 @@ class Pretrain:
     """
 
     data: Positional[str]
-    """Folder of images, array file, or Parquet file of images; or a table of rows; or a folder of
-    .wav files, or an .npz file of sounds; or sentences."""
+    """Folder of images, array file, Parquet file of images, or shards of them (train-{000..146}.tar,
+    at https:// or s3:// too); or a table of rows; or a folder of .wav files, or an .npz file of
+    sounds; or sentences."""
     out: Annotated[Path, "run folder"] = Path("runs/pretrain")
     """Folder of the run; it must be new."""
     method: str = "byol"

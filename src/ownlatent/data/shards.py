@@ -20,6 +20,7 @@ from ownlatent.data.fingerprint import sizes_fingerprint
 from ownlatent.data.source import Source, SourceFailed
 from ownlatent.data.tars import Index, index_shard, pack, sample_name, stem, unpack
 from ownlatent.errors import UsageError
+from ownlatent.memory import give_back_freed
 
 SIDECAR = ".index"
 _AT_ONCE = 16  # requests that ask servers about their shards
@@ -65,9 +66,12 @@ class ShardSource(Source):
         names = _Names(
             list(shards),
             self._starts,
-            [each.keys for each in indices],
+            _joined([each.keys for each in indices]),
+            np.cumsum([0] + [len(each.keys) for each in indices]).tolist(),
             _joined([each.ends for each in indices]),
         )
+        del indices
+        give_back_freed()
         super().__init__(name, names, labels if bool((labels >= 0).any()) else None, ids=ids)
 
     def stamp(self) -> str:
@@ -89,10 +93,12 @@ class _Names(Sequence[str]):
         self,
         shards: list[str],
         starts: list[int],
-        keys: list[NDArray[np.uint8]],
+        keys: NDArray[np.uint8],
+        bases: list[int],
         ends: NDArray[np.uint32],
     ) -> None:
-        self._shards, self._starts, self._keys, self._ends = shards, starts, keys, ends
+        self._shards, self._starts = shards, starts
+        self._keys, self._bases, self._ends = keys, bases, ends
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -106,8 +112,9 @@ class _Names(Sequence[str]):
             return [self[row] for row in range(*at.indices(len(self)))]
         row = range(len(self))[at]
         shard = bisect_right(self._starts, row) - 1
-        start = 0 if row == self._starts[shard] else self._ends[row - 1]
-        key = self._keys[shard][start : self._ends[row]].tobytes()
+        start = 0 if row == self._starts[shard] else int(self._ends[row - 1])
+        base, end = self._bases[shard], int(self._ends[row])
+        key = self._keys[base + start : base + end].tobytes()
         return sample_name(self._shards[shard], key)
 
 
@@ -132,7 +139,7 @@ def write_index(shard: str | Path) -> Path:
 def _open_all(name: str, shards: Sequence[str]) -> tuple[list[Blob], list[Index]]:
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="shards") as pool:
         blobs = list(pool.map(open_blob, shards))
-        cached = list(pool.map(_cached, blobs))
+        cached = [_cached(each) for each in blobs]
         unknown = sum(each is None for each in cached)
         if unknown > 1:
             _log.info(
