@@ -20,8 +20,8 @@ class Pretrain:
     """
 
     data: Positional[str]
-    """Folder of images, array file, Parquet file of images, or shards of them (train-{000..146}.tar,
-    at https:// or s3:// too); or a table of rows; or a folder of .wav files, or an .npz file of
+    """Folder of images, array file, Parquet file of images, or shards of them (train-{0..9}.tar, at
+    https:// or s3:// too); or a table of rows; or a folder of .wav files, or an .npz file of
     sounds; or sentences."""
     out: Annotated[Path, "run folder"] = Path("runs/pretrain")
     """Folder of the run; it must be new."""
