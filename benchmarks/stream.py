@@ -123,7 +123,7 @@ def table(results: list[dict[str, Any]]) -> str:
     for r in results:
         last = r["while_reading"][-1]
         own = " / ".join(f"{m['own']:.0f}" for m in (r["before"], r["opened"], r["ordered"], last))
-        index = f"{r['index_bytes_per_sample']:.0f}" if r["samples"] >= 10**5 else "-"
+        index = f"{r['index_bytes_per_sample']:.0f}" if r["samples"] >= 10**6 else "-"
         lines.append(
             f"| {r['samples']:,} | {r['first_open_s']:.2f} | {r['open_s']:.2f} | {index} "
             f"| {r['order_s']:.2f} | {own} | {last['images']:,} | {r['images_per_s']:,.0f} |"
