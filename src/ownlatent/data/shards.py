@@ -36,7 +36,7 @@ class ShardSource(Source):
 
     What lies where is read once from the headers and kept in the cache folder. A shard behind an
     address is read whole for that, unless `write_index` has put a file beside it. All of it takes
-    28 bytes a sample in memory, labels' 8 and the key's own.
+    24 bytes a sample in memory, labels' 8 and the key's own.
 
     Raises:
         UsageError: a shard is missing, damaged, or called like another, or none holds an image.
