@@ -20,8 +20,9 @@ class Pretrain:
     """
 
     data: Positional[str]
-    """Folder of images, array file, or Parquet file of images; or a table of rows; or a folder of
-    .wav files, or an .npz file of sounds; or sentences."""
+    """Folder of images, array file, Parquet file of images, or shards of them (train-{0..9}.tar, at
+    https:// or s3:// too); or a table of rows; or a folder of .wav files, or an .npz file of
+    sounds; or sentences."""
     out: Annotated[Path, "run folder"] = Path("runs/pretrain")
     """Folder of the run; it must be new."""
     method: str = "byol"
@@ -87,8 +88,9 @@ class Pretrain:
     """Seed of everything random."""
     canvas: int | None = None
     """Side of the decoded canvases in pixels. [1.15 times the view]"""
-    place: Literal["auto", "device", "host", "disk"] = "auto"
-    """Where decoded canvases live."""
+    place: Literal["auto", "device", "host", "disk", "stream"] = "auto"
+    """Where decoded canvases live; stream: nowhere, they are decoded anew for every batch. [the
+    first of these with room]"""
     workers: int | None = None
     """Decoding threads. [one per core]"""
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"

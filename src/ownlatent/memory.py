@@ -20,6 +20,12 @@ def room(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     return torch.from_numpy(np.empty(shape, str(dtype).removeprefix("torch.")))
 
 
+def give_back_freed() -> None:
+    """Hand to the kernel what was freed in many pieces. Without glibc this does nothing."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 @cache
 def keep_freed() -> None:
     """Let this process keep the memory that it frees, instead of giving it back page by page.

@@ -121,6 +121,11 @@ def _settle(
     return chosen, source.pixels if chosen == already else None
 
 
+def is_cached(source: Source, shape: CanvasShape) -> bool:
+    """Whether the default cache folder holds these canvases."""
+    return (default_cache_dir() / _key(source, shape)).is_dir()
+
+
 def _key(source: Source, shape: CanvasShape) -> str:
     content = f"{_FORMAT} {source.stamp()} {shape}"
     return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()

@@ -18,6 +18,7 @@ from ownlatent.data.canvas import CanvasShape
 from ownlatent.data.decoding import Decoded, Sink
 from ownlatent.data.pixels import Pixels
 from ownlatent.data.placement import gigabytes, require_disk
+from ownlatent.data.source import SourceFailed
 from ownlatent.errors import UsageError
 
 
@@ -42,6 +43,8 @@ def map_or_decode(
         with _locked(folder / f"{key}.lock"):
             if not (folder / key).is_dir():
                 _write(folder, key, shape.bytes * count, fill)
+    except SourceFailed:
+        raise
     except OSError as error:
         need = gigabytes(shape.bytes * count)
         reason = "is full" if error.errno == errno.ENOSPC else f"cannot be written ({error})"

@@ -31,6 +31,13 @@ class CanvasShape:
     def bytes(self) -> int:
         return self.channels * self.height * self.width * self.bits // 8
 
+    def summary(self) -> str:
+        """``3 channels of 8 bit, canvas 258 x 258``"""
+        many = "s" if self.channels > 1 else ""
+        return (
+            f"{self.channels} channel{many} of {self.bits} bit, canvas {self.height} x {self.width}"
+        )
+
 
 def canvas_shape(
     headers: Sequence[Header], names: Sequence[str], *, side: int | None, view_size: int

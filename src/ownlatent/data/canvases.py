@@ -1,5 +1,6 @@
 """A decoded data set: one canvas per sample, and what else is known of it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -8,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ownlatent.data.canvas import CanvasShape
 from ownlatent.data.placement import Place, gigabytes
+from ownlatent.data.statistics import channel_statistics
 
-_STATISTICS_ROWS = 1024  # the mean is then known to about 3 % of the spread between images
-_CHUNK = 32
 _WHERE = {"device": "on the device", "host": "in host memory", "disk": "on disk"}
 
 
@@ -64,36 +65,29 @@ class Canvases:
         pixels = chosen.view(torch.uint16) if self._is_deep else chosen
         return pixels, self.sizes[rows].to(device), self.ids[rows].to(device)
 
+    def expect(self, coming: Iterator[Tensor]) -> None:
+        """Nothing: all batches are there."""
+
     def channel_statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of each channel, 1 being the brightest value there is.
+        """See `ownlatent.data.statistics.channel_statistics`."""
+        return channel_statistics(self)
 
-        Over at most 1,024 canvases spread evenly over the rows, each canvas counting the same.
+    @property
+    def shape(self) -> CanvasShape:
+        """Of each canvas."""
+        _, channels, height, width = self.pixels.shape
+        return CanvasShape(channels, height, width, 16 if self._is_deep else 8)
 
-        Returns:
-            two float32 ``[C]``. The deviation of a constant channel is 0.
-        """
-        count = min(len(self), _STATISTICS_ROWS)
-        rows = torch.linspace(0, len(self) - 1, count, dtype=torch.float64).round().long()
-        total = square = torch.zeros(self.pixels.shape[1], dtype=torch.float64)
-        for start in range(0, len(rows), _CHUNK):
-            values = self.batch(rows[start : start + _CHUNK], "cpu")[
-                0
-            ].double()  # sums of integers: exact
-            total = total + values.sum(dim=(0, 2, 3))
-            square = square + values.square().sum(dim=(0, 2, 3))
-        count *= self.pixels.shape[2] * self.pixels.shape[3]
-        white = 65535 if self._is_deep else 255
-        mean = total / count
-        deviation = (square / count - mean.square()).clamp(min=0).sqrt()
-        return (mean / white).float(), (deviation / white).float()
+    @property
+    def largest(self) -> int:
+        """The longest side of any original, in pixels."""
+        return int(self.sizes.max())
 
     def summary(self) -> str:
         """One line: how many, of what shape, how large, where."""
-        _, channels, height, width = self.pixels.shape
         skipped = f"; {len(self.skipped)} unreadable skipped" if self.skipped else ""
         return (
-            f"{len(self):,} images, {channels} channel{'s' if channels > 1 else ''} of "
-            f"{16 if self._is_deep else 8} bit, canvas {height} x {width}, "
+            f"{len(self):,} images, {self.shape.summary()}, "
             f"{gigabytes(self.pixels.nbytes)} {_WHERE[self.place]}{skipped}"
         )
 

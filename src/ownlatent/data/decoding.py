@@ -19,7 +19,7 @@ from ownlatent.errors import UsageError
 Sink = Callable[[Pixels], None]  # takes the next canvases, [B, C, Hc, Wc]
 Progress = Callable[[int, int], None]  # takes images done and in all
 
-_REDUCED = 2  # a JPEG may be decoded smaller, down to this many times the canvas side
+REDUCED = 2  # a JPEG may be decoded smaller, down to this many times the canvas side
 _BLOCK_BYTES, _LARGEST_BLOCK, _SMALLEST_BLOCK = 16 << 20, 512, 32  # bytes: what a cache holds
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -33,6 +33,13 @@ class Decoded(NamedTuple):
     skipped: list[tuple[str, str]]  # name and reason
 
 
+def cores() -> int:
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def decoding_pool(workers: int | None) -> Iterator[ThreadPoolExecutor]:
     """Threads that decode one image each; by default one per core this process may use.
@@ -40,11 +47,10 @@ def decoding_pool(workers: int | None) -> Iterator[ThreadPoolExecutor]:
     Decoding, resizing and hashing let go of the interpreter's lock, so threads are enough. While
     they run torch starts no threads of its own, which would only compete with them.
     """
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(workers or available, thread_name_prefix="decode") as pool:
+        with ThreadPoolExecutor(workers or cores(), thread_name_prefix="decode") as pool:
             yield pool
     finally:
         torch.set_num_threads(threads)
@@ -61,7 +67,7 @@ def scan(
         except Unreadable as error:
             return error
 
-    found = _in_parallel(pool, look, range(len(source)), chunk=64)
+    found = in_parallel(pool, look, range(len(source)), chunk=64)
     skipped = [(each.name, each.why) for each in found if isinstance(each, Unreadable)]
     refuse_if_too_many(source, skipped)
     headers = {row: each for row, each in enumerate(found) if not isinstance(each, Unreadable)}
@@ -84,7 +90,7 @@ def decode_onto(
     rows = list(headers)
     block = max(_SMALLEST_BLOCK, min(_LARGEST_BLOCK, _BLOCK_BYTES // shape.bytes))
     staging = np.empty((block, shape.channels, shape.height, shape.width), shape.dtype)
-    floor = _REDUCED * max(shape.height, shape.width)
+    floor = REDUCED * max(shape.height, shape.width)
 
     def put(place: tuple[int, int]) -> bytes | Unreadable:
         slot, row = place
@@ -103,7 +109,7 @@ def decode_onto(
     skipped: list[tuple[str, str]] = []
     for start in range(0, len(rows), block):
         part = rows[start : start + block]
-        results = _in_parallel(pool, put, list(enumerate(part)), chunk=4)
+        results = in_parallel(pool, put, list(enumerate(part)), chunk=4)
         good = []
         for slot, result in enumerate(results):
             if isinstance(result, Unreadable):
@@ -131,7 +137,7 @@ def refuse_if_too_many(source: Source, skipped: Sequence[tuple[str, str]]) -> No
     )
 
 
-def _in_parallel(
+def in_parallel(
     pool: ThreadPoolExecutor,
     function: Callable[[_Item], _Result],
     items: Sequence[_Item],

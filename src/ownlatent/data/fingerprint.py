@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +39,20 @@ def content_digests(contents: Iterable[bytes | Pixels]) -> NDArray[np.uint8]:
     """The digests of samples, uint8 ``[N, 16]``; see `content_digest`."""
     joined = b"".join(content_digest(each) for each in contents)
     return np.frombuffer(joined, np.uint8).reshape(-1, DIGEST_BYTES)
+
+
+def sizes_fingerprint(ids: NDArray[np.int64], sizes: NDArray[np.unsignedinteger[Any]]) -> str:
+    """SHA-256, in hexadecimal, over the ``(id, size)`` pairs sorted by id: of data that are too
+    large to be read for their name alone.
+
+    Args:
+        ids: int64 ``[N]``.
+        sizes: unsigned ``[N]``, the bytes of each encoded sample.
+    """
+    order = np.argsort(ids)
+    parts = hashlib.sha256(ids[order].astype("<i8").data)
+    parts.update(sizes[order].astype("<u8").data)
+    return parts.hexdigest()
 
 
 def data_fingerprint(ids: NDArray[np.int64], digests: NDArray[np.uint8]) -> str:

@@ -4,10 +4,12 @@ import hashlib
 import os
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ownlatent.data.decode import probe
+from ownlatent.data.fingerprint import sizes_fingerprint
 from ownlatent.data.pixels import Header
 from ownlatent.data.source import Source
 from ownlatent.errors import UsageError
@@ -51,12 +53,16 @@ class FolderSource(Source):
     """
 
     def __init__(self, root: Path, files: list[str], *, labelled: bool) -> None:
-        self._root = root
+        self._root, self._files = root, files
         labels, classes = class_folders(root, files) if labelled else (None, None)
         super().__init__(str(root), files, labels, classes)
 
     def stamp(self) -> str:
-        return stamp_files(self._root, self.names)
+        return stamp_files(self._root, self._files)
+
+    def outline(self) -> str:
+        sizes = [(self._root / each).stat().st_size for each in self._files]
+        return sizes_fingerprint(self.ids.numpy(), np.array(sizes, np.uint64))
 
     def _load(self, index: int) -> bytes:
         return (self._root / self.names[index]).read_bytes()

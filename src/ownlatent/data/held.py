@@ -1,6 +1,7 @@
 """What data sets in memory that are not images have in common."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,6 +39,9 @@ class Held(ABC):
 
     def __len__(self) -> int:
         return len(self.content)
+
+    def expect(self, coming: Iterator[Tensor]) -> None:  # noqa: B027 (rightly does nothing)
+        """Nothing: all batches are there."""
 
     def batch(self, rows: Tensor, device: str | torch.device) -> tuple[Tensor, None, Tensor]:
         """The samples in ``rows`` (int64 ``[B]``): content ``[B, ...]``, no sizes, and ids."""

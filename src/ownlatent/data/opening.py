@@ -8,12 +8,16 @@ from torch import Tensor
 
 from ownlatent.data.arrays import open_array, open_array_file
 from ownlatent.data.folder import SUFFIXES, FolderSource, list_files
+from ownlatent.data.patterns import TAR, names_shards, shard_names
 from ownlatent.data.source import Source
 from ownlatent.errors import UsageError
 
 Data: TypeAlias = str | Path | np.ndarray[Any, Any] | Tensor
 MOST_CLASSES = 100_000
-_KINDS = "a folder of images, a .npy or .npz file, or a Parquet file or a folder of them"
+_KINDS = (
+    "a folder of images, a .npy or .npz file, a Parquet file, WebDataset shards (.tar), or a "
+    "folder of one of them"
+)
 
 
 def open_source(data: Data, *, labelled: bool = False) -> Source:
@@ -24,7 +28,9 @@ def open_source(data: Data, *, labelled: bool = False) -> Source:
             uint8 or uint16, ``[N, H, W]``, ``[N, H, W, C]`` or ``[N, C, H, W]`` (the channels are
             the shorter of the second and last axis, at most 16); a ``.npy`` file of one, or an
             ``.npz`` file with it under ``images``, ``x`` or ``data`` and perhaps ``labels``,
-            ``label`` or ``y``; a Parquet file, or a folder of them taken together in sorted order.
+            ``label`` or ``y``; a Parquet file, or a folder of them taken together in sorted order;
+            WebDataset shards: a ``.tar`` file, a folder of them, a brace pattern of paths or of
+            addresses (``s3://bucket/train-{000000..000146}.tar``); see `ShardSource`.
         labelled: labels are needed. For a folder they are the first parts of the paths, and only
             then given; arrays and tables give those they have in any case.
 
@@ -32,7 +38,10 @@ def open_source(data: Data, *, labelled: bool = False) -> Source:
         UsageError: nothing there, nothing in it, a kind not known, or no label where needed.
     """
     if isinstance(data, str | Path):
-        source = _open_path(Path(data).expanduser(), labelled)
+        if names_shards(data):
+            source = _shards(str(data), shard_names(data))
+        else:
+            source = _open_path(Path(data).expanduser(), labelled)
     elif isinstance(data, np.ndarray | Tensor):
         source = open_array(data)
     else:
@@ -56,7 +65,8 @@ def check_labels(name: str, labels: Tensor | None) -> None:
     if labels is None:
         raise UsageError(
             f"{name} has no labels: use a folder with one folder per class, an .npz file "
-            f"with 'images' and 'labels', or a Parquet file with an integer column 'label'"
+            f"with 'images' and 'labels', a Parquet file with an integer column 'label', or "
+            f"shards with a .cls beside each image"
         )
     without = int((labels < 0).sum())
     if without:
@@ -89,17 +99,25 @@ def _open_folder(root: Path, labelled: bool) -> Source:
     files = list_files(root)
     images = [file for file in files if Path(file).suffix.lower() in SUFFIXES]
     tables = [file for file in files if Path(file).suffix.lower() == ".parquet"]
-    if images and tables:
-        raise UsageError(
-            f"{root} holds both images ({images[0]}) and Parquet files ({tables[0]}): "
-            f"give a folder of one kind"
-        )
+    shards = [file for file in files if file.lower().endswith(TAR)]
+    held = {"images": images, "Parquet files": tables, "shards": shards}
+    kinds = [f"{kind} ({some[0]})" for kind, some in held.items() if some]
+    if len(kinds) > 1:
+        raise UsageError(f"{root} holds both {' and '.join(kinds)}: give a folder of one kind")
     if images:
         return FolderSource(root, images, labelled=labelled)
     if tables:
         return _parquet(root, tables)
-    held = f"only other files ({files[0]})" if files else "no files"
-    raise UsageError(f"{root} holds {held}: give {_KINDS}")
+    if shards:
+        return _shards(str(root), [str(root / each) for each in shards])
+    found = f"only other files ({files[0]})" if files else "no files"
+    raise UsageError(f"{root} holds {found}: give {_KINDS}")
+
+
+def _shards(name: str, shards: list[str]) -> Source:
+    from ownlatent.data.shards import ShardSource  # rarely needed
+
+    return ShardSource(name, shards)
 
 
 def _parquet(root: Path, files: list[str]) -> Source:

@@ -6,6 +6,7 @@ from torch import Tensor
 from ownlatent.philox import words
 
 _STREAM = 1 << 15  # apart from the views' streams
+_PIECE = 1 << 18  # ids hashed at once: that takes 200 bytes for each, which soon are used again
 
 
 def epoch_order(ids: Tensor, seed: int, epoch: int) -> Tensor:
@@ -14,12 +15,15 @@ def epoch_order(ids: Tensor, seed: int, epoch: int) -> Tensor:
     Each sample's place is a hash of its id, so every process computes the same order, batch size
     and workers play no part, and a file added or skipped leaves the others in their order.
     """
-    keys = words(
-        ids,
-        seed=torch.tensor(seed),
-        epoch=torch.tensor(epoch),
-        stream=_STREAM,
-        count=2,
-    )
-    # 62 random bits: ties are as good as impossible, and a stable sort settles them anyway.
-    return torch.argsort((keys[:, 0] << 30) ^ keys[:, 1], stable=True)
+    keys = torch.empty_like(ids)
+    for start in range(0, len(ids), _PIECE):
+        drawn = words(
+            ids[start : start + _PIECE],
+            seed=torch.tensor(seed),
+            epoch=torch.tensor(epoch),
+            stream=_STREAM,
+            count=2,
+        )
+        # 62 random bits: ties are as good as impossible, and a stable sort settles them anyway.
+        keys[start : start + _PIECE] = (drawn[:, 0] << 30) ^ drawn[:, 1]
+    return torch.argsort(keys, stable=True)

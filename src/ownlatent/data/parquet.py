@@ -1,6 +1,8 @@
 """Parquet tables with a column of encoded images, as Hugging Face writes them."""
 
+import hashlib
 import json
+import os
 from bisect import bisect_right
 from collections import OrderedDict
 from itertools import accumulate
@@ -74,6 +76,10 @@ class ParquetSource(Source):
 
     def stamp(self) -> str:
         return stamp_files(self._root, self._files)
+
+    def outline(self) -> str:
+        files = (f"{each}\0{(self._root / each).stat().st_size}" for each in self._files)
+        return hashlib.sha256(os.fsencode("\0".join(files))).hexdigest()
 
     def _load(self, index: int) -> bytes:
         group = bisect_right(self._ends, index)

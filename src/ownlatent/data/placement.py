@@ -53,8 +53,17 @@ def require_disk(size: int, folder: Path) -> None:
     if size > free:
         raise UsageError(
             f"the canvases need {gigabytes(size)} and {gigabytes(free)} are free under {folder}: "
-            f"free some space, choose another cache folder, or choose a smaller canvas side"
+            f"free some space, choose another cache folder or a smaller canvas side, or decode "
+            f"anew for every batch (place 'stream')"
         )
+
+
+def free_disk(folder: Path) -> int:
+    """Bytes free where ``folder`` is, or will be."""
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
 
 
 def free_device_memory(device: torch.device) -> int:

@@ -2,7 +2,7 @@
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from torch import Tensor
@@ -21,6 +21,13 @@ class Unreadable(Exception):
         self.why = why
 
 
+class SourceFailed(OSError):
+    """The data as a whole cannot be read any more: they changed, or do not answer; says which.
+
+    Unlike a damaged sample it is not skipped, so that what a run sees stays a function of the data.
+    """
+
+
 class Source(ABC):
     """Samples in a fixed order.
 
@@ -35,13 +42,14 @@ class Source(ABC):
     def __init__(
         self,
         name: str,
-        names: list[str],
+        names: Sequence[str],
         labels: Tensor | None = None,
         classes: list[str] | None = None,
+        ids: Tensor | None = None,
     ) -> None:
         self.name = name
         self.names = names
-        self.ids = sample_ids(names)
+        self.ids = sample_ids(names) if ids is None else ids
         self.labels = labels
         self.classes = classes
 
@@ -51,6 +59,10 @@ class Source(ABC):
     @abstractmethod
     def stamp(self) -> str:
         """What a cached copy is filed under: cheap, and different once the data differ."""
+
+    def outline(self) -> str:
+        """A fingerprint of the data that needs no content: of names and sizes, where it can be."""
+        return self.stamp()
 
     @abstractmethod
     def _load(self, index: int) -> bytes | Pixels:
@@ -84,10 +96,28 @@ class Source(ABC):
             pixels = decode(loaded, at_least=at_least) if isinstance(loaded, bytes) else loaded
             return pixels, content_digest(loaded)
 
+    def read_with_header(self, index: int, floor: Callable[[Header], int]) -> tuple[Pixels, Header]:
+        """`read` and `header` from one access; a JPEG that is at least twice ``floor`` on both axes
+        is decoded smaller, but no smaller than that. ``floor`` may raise for a header it refuses.
+        """
+        with self._naming(index):
+            loaded = self._load(index)
+            if not isinstance(loaded, bytes):
+                channels, height, width = loaded.shape
+                header = Header(height, width, channels, loaded.dtype.itemsize * 8)
+                floor(header)
+                return loaded, header
+            header = probe(io.BytesIO(loaded))
+            least = floor(header)
+            reduce = min(header.height, header.width) >= 2 * least
+            return decode(loaded, at_least=least if reduce else None), header
+
     @contextmanager
     def _naming(self, index: int) -> Iterator[None]:
         try:
             yield
+        except SourceFailed:
+            raise
         # Decoders meet damaged files with exceptions of every type (IndexError, struct.error,
         # ZeroDivisionError, ...). One file's damage must not end a run, whatever its type.
         except Exception as error:

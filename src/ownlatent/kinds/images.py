@@ -10,9 +10,10 @@ from ownlatent.config import BOUNDS, Plan, Pretrain
 from ownlatent.data import (
     Canvases,
     Source,
+    Streamed,
     Unreadable,
     as_canvases,
-    decode_canvases,
+    canvases_or_stream,
     open_source,
 )
 from ownlatent.data.decoding import Progress
@@ -51,11 +52,11 @@ class Images(Kind):
 
     def samples(
         self, config: Pretrain, data: Any, *, device: torch.device, progress: Progress | None
-    ) -> Canvases:
-        if isinstance(data, Canvases):
+    ) -> Canvases | Streamed:
+        if isinstance(data, Canvases | Streamed):
             return data
         source = open_source(data, labelled=config.labelled)
-        return decode_canvases(
+        return canvases_or_stream(
             source,
             side=config.canvas,
             view_size=view_size(config.size, _largest(source)),
@@ -65,10 +66,10 @@ class Images(Kind):
             progress=progress,
         )
 
-    def looks(self, config: Pretrain, samples: Canvases, family: str) -> Looks:
+    def looks(self, config: Pretrain, samples: Canvases | Streamed, family: str) -> Looks:
         if config.label is not None:
             raise UsageError("Images have no columns: leave --label out, and see --labelled.")
-        size = view_size(config.size, int(samples.sizes.max()))
+        size = view_size(config.size, samples.largest)
         mean, std = samples.channel_statistics()
         return Looks(
             size,
@@ -77,7 +78,7 @@ class Images(Kind):
             tuple(s or 1.0 for s in std.tolist()),
         )
 
-    def views(self, config: Pretrain, plan: Plan, samples: Canvases) -> nn.Module:
+    def views(self, config: Pretrain, plan: Plan, samples: Canvases | Streamed) -> nn.Module:
         return Views(
             plan.views,
             plan.size,
@@ -87,8 +88,8 @@ class Images(Kind):
             crops=plan.crops,
         )
 
-    def preprocessing(self, plan: Plan, samples: Canvases) -> Preprocessing:
-        channels, height, width = samples.pixels.shape[1:]
+    def preprocessing(self, plan: Plan, samples: Canvases | Streamed) -> Preprocessing:
+        channels, height, width = samples.shape.channels, samples.shape.height, samples.shape.width
         small = max(height, width) <= SMALL
         return Preprocessing(
             channels=channels,

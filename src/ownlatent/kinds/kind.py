@@ -2,7 +2,7 @@
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -30,7 +30,7 @@ class Samples(Protocol):
     @property
     def classes(self) -> list[str] | None: ...
     @property
-    def names(self) -> list[str]: ...
+    def names(self) -> Sequence[str]: ...
     @property
     def digests(self) -> NDArray[np.uint8]: ...
     @property
@@ -44,6 +44,10 @@ class Samples(Protocol):
         self, rows: Tensor, device: str | torch.device
     ) -> tuple[Tensor, Tensor | None, Tensor]:
         """Content, true sizes (or None) and ids of the samples in ``rows`` (int64 ``[B]``)."""
+        ...
+
+    def expect(self, coming: Iterator[Tensor]) -> None:
+        """Be told the rows of the next calls of ``batch``, to make them ready."""
         ...
 
     def summary(self) -> str: ...

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ownlatent.checks import read_json
 from ownlatent.data import Canvases, Data, as_canvases
+from ownlatent.data.patterns import still_there
 from ownlatent.encoder import Encoder, EncoderFolder
 from ownlatent.errors import UsageError
 from ownlatent.evaluation import embed, nearest
@@ -115,14 +116,14 @@ class _Finished:
         """Of the data."""
         return KINDS[self.encoder.config["preprocessing"].get("kind", "images")]
 
-    def trained_on(self) -> Path:
+    def trained_on(self) -> str:
         """The images the run was trained on, if they are still where they were."""
-        path = Path(self.config["asked"]["data"]).expanduser()
-        if not path.exists():
+        data: str = self.config["asked"]["data"]
+        if not still_there(data):
             raise UsageError(
-                f"The images of this run are not at {path} (any more); say where with --data."
+                f"The images of this run are not at {data} (any more); say where with --data."
             )
-        return path
+        return data
 
     def report(self, title: str) -> Report:
         """What can be told without looking at images."""

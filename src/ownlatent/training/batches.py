@@ -30,7 +30,7 @@ class Batches:
 
     def __post_init__(self) -> None:
         self.per_epoch = len(self.ids) // self.batch_size
-        self._epoch = -1
+        self._orders: dict[int, Tensor] = {}
 
     def epoch(self, step: int) -> int:
         """The epoch that an optimizer step belongs to, from 0."""
@@ -43,7 +43,10 @@ class Batches:
     def whole(self, step: int) -> Tensor:
         """All processes' rows of a step: int64 ``[batch]``."""
         epoch = self.epoch(step)
-        if epoch != self._epoch:
-            self._epoch, self._order = epoch, epoch_order(self.ids, self.seed, epoch)
+        if epoch not in self._orders:
+            # Two are kept: the next epoch's first batches are wanted ahead of this one's last.
+            for old in list(self._orders)[:-1]:
+                del self._orders[old]
+            self._orders[epoch] = epoch_order(self.ids, self.seed, epoch)
         start = step % self.per_epoch * self.batch_size
-        return self._order[start : start + self.batch_size]
+        return self._orders[epoch][start : start + self.batch_size]

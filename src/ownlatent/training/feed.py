@@ -39,10 +39,9 @@ class Feed:
 
     def _make(self, step: int) -> None:
         run, device = self._run, self._run.fabric.device
-        epoch = run.batches.epoch(step)
-        last = min(step + self._steps, run.plan.total_steps)
-        steps = [each for each in range(step, last) if run.batches.epoch(each) == epoch]
+        epoch, steps = run.batches.epoch(step), self._together(step)
         rows = [part for each in steps for part in run.batches.rows(each)]
+        run.samples.expect(self._coming(step))
         content, sizes, ids = run.samples.batch(torch.cat(rows), device)
         self._clock.lap("data")
         views = run.views(content, ids, torch.tensor(epoch, device=device), run.config.seed, sizes)
@@ -52,6 +51,19 @@ class Feed:
         count = run.plan.accumulate
         self._ready = {each: made[n * count : (n + 1) * count] for n, each in enumerate(steps)}
         self._clock.lap("views")
+
+    def _together(self, step: int) -> range:
+        """The steps from ``step`` on whose views are made at once."""
+        batches = self._run.batches
+        end_of_epoch = (batches.epoch(step) + 1) * batches.per_epoch
+        return range(step, min(step + self._steps, end_of_epoch, self._run.plan.total_steps))
+
+    def _coming(self, step: int) -> Iterator[Tensor]:
+        """The rows that are asked for at once, from ``step`` on."""
+        while step < self._run.plan.total_steps:
+            steps = self._together(step)
+            yield torch.cat([self._run.batches.rows(each).flatten() for each in steps])
+            step = steps.stop
 
 
 def channels_last(view: Tensor) -> Tensor:

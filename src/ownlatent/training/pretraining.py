@@ -14,6 +14,7 @@ from ownlatent.card import write_card
 from ownlatent.checks import require_options
 from ownlatent.config import BOUNDS, Pretrain
 from ownlatent.data import Data
+from ownlatent.data.patterns import absolute, still_there
 from ownlatent.encoder import Encoder, EncoderFolder, load_encoder
 from ownlatent.errors import UsageError
 from ownlatent.kinds import KINDS, Samples
@@ -121,6 +122,8 @@ def run(config: Pretrain, data: Data | Samples | None = None) -> Run:
     samples = samples_for(config, data)
     # So that the folder says which it was.
     config = replace(config, backbone=config.backbone or KINDS[samples.kind].backbone)
+    if getattr(samples, "place", None) == "stream":
+        config = replace(config, place="stream")  # its fingerprint is another than of what is read
     session = prepare(config, samples)
     if session.first:
         _require_room(session)
@@ -162,7 +165,7 @@ def resume(
             f"{place.path} was made from an array in memory; give it again: "
             f'ol.resume("{place.path}", data=array).'
         )
-    if data is None and not Path(config.data).exists():
+    if data is None and not still_there(config.data):
         raise UsageError(f"{config.data} is gone: say where its data are now by --data.")
     require_share(settled.batch_size, settled.accumulate, devices.processes())
     if devices.device(config.accelerator).type == "cpu" and devices.processes() == 1:
@@ -285,8 +288,8 @@ def _description(session: Session) -> dict[str, Any]:
     config, samples = session.config, session.samples
     asked = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(config).items()}
     for name in ("data", "init"):  # so that a run goes on from any working directory
-        if asked[name] is not None and Path(asked[name]).exists():
-            asked[name] = str(Path(asked[name]).resolve())
+        if asked[name] is not None:
+            asked[name] = absolute(asked[name])
     return {
         "asked": asked,
         "plan": session.plan.as_dict(),
