@@ -80,6 +80,9 @@ class Pretrain:
     pretrained[:TAG] for timm's own, which timm downloads unless its cache has them."""
     drop_path: float = 0.0
     """Stochastic depth: probability of leaving out the backbone's deepest residual branch."""
+    recompute: bool = False
+    """Keep less for the backward pass and compute it again there: about half the memory for about a
+    third more time. The networks are not compiled then."""
     label: str | None = None
     """Column of a table that holds labels, and is no feature. [label, class, target or y]"""
     labelled: bool = False

@@ -24,6 +24,7 @@ from ownlatent.networks.masked import (
 )
 from ownlatent.networks.middle import Middle
 from ownlatent.networks.norm import GroupBatchNorm, group_batch_norm, shuffled
+from ownlatent.networks.recompute import recompute
 from ownlatent.networks.renorm import replace_batch_norm
 from ownlatent.networks.standardised import without_batch_statistics
 from ownlatent.networks.tower import Tower
@@ -52,6 +53,7 @@ __all__ = [
     "own",
     "patchify",
     "random_order",
+    "recompute",
     "replace_batch_norm",
     "require_patches",
     "shuffled",

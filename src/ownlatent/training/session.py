@@ -15,7 +15,7 @@ from ownlatent.errors import UsageError
 from ownlatent.kinds import KINDS, Samples, kind_of
 from ownlatent.methods import Method, find
 from ownlatent.methods.options import settle
-from ownlatent.networks import group_batch_norm, initial_weights, replace_batch_norm
+from ownlatent.networks import group_batch_norm, initial_weights, recompute, replace_batch_norm
 from ownlatent.optim import optimizer as make_optimizer
 from ownlatent.optim import parameter_groups
 from ownlatent.training import fabric as devices
@@ -101,7 +101,8 @@ def prepare(config: Pretrain, samples: Samples, settled: Plan | None = None) -> 
     method = method.to(memory_format=torch.channels_last)
     views = views.to(fabric.device)
     if settled.compile:
-        method.compile(dynamic=False)
+        if not config.recompute:
+            method.compile(dynamic=False)
         views.compile(dynamic=False)
     groups = parameter_groups(
         method,
@@ -153,6 +154,8 @@ def _method(
     lines = [line]
     if config.init is not None:
         lines.append(initial_weights(net, name, config.init))
+    if config.recompute:
+        lines.append(f"{recompute(net, name)} blocks computed again in the backward pass")
     if config.target_start == "own":
         if "target" not in inspect.signature(kind).parameters:
             raise UsageError(
