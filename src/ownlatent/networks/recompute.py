@@ -45,7 +45,8 @@ def recompute(net: nn.Module, name: str) -> int:
             "room with --accumulate."
         )
     for block in blocks:
-        block.__class__ = _recomputed(type(block))  # which a copy keeps, as it would no wrapper
+        # A copy keeps its class, as it would keep no wrapper.
+        block.__class__ = _recomputed(type(block))  # type: ignore[arg-type]
     return len(blocks)
 
 
