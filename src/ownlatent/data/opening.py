@@ -11,7 +11,7 @@ from ownlatent.data.folder import SUFFIXES, FolderSource, list_files
 from ownlatent.data.source import Source
 from ownlatent.errors import UsageError
 
-Data: TypeAlias = str | Path | np.ndarray[Any, Any] | Tensor
+Data: TypeAlias = str | Path | np.ndarray[Any, Any] | Tensor | Source
 MOST_CLASSES = 100_000
 _KINDS = "a folder of images, a .npy or .npz file, or a Parquet file or a folder of them"
 
@@ -24,14 +24,18 @@ def open_source(data: Data, *, labelled: bool = False) -> Source:
             uint8 or uint16, ``[N, H, W]``, ``[N, H, W, C]`` or ``[N, C, H, W]`` (the channels are
             the shorter of the second and last axis, at most 16); a ``.npy`` file of one, or an
             ``.npz`` file with it under ``images``, ``x`` or ``data`` and perhaps ``labels``,
-            ``label`` or ``y``; a Parquet file, or a folder of them taken together in sorted order.
+            ``label`` or ``y``; a Parquet file, or a folder of them taken together in sorted order;
+            or a source opened before.
         labelled: labels are needed. For a folder they are the first parts of the paths, and only
             then given; arrays and tables give those they have in any case.
 
     Raises:
         UsageError: nothing there, nothing in it, a kind not known, or no label where needed.
     """
-    if isinstance(data, str | Path):
+    source: Source
+    if isinstance(data, Source):
+        source = data
+    elif isinstance(data, str | Path):
         source = _open_path(Path(data).expanduser(), labelled)
     elif isinstance(data, np.ndarray | Tensor):
         source = open_array(data)
