@@ -196,7 +196,7 @@ class Encoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             if not self.verbose:
                 around.enter_context(contextlib.redirect_stderr(io.StringIO()))
             try:
-                run = pretrain(data, out=folder, seed=self._seed(), **settings, **own)
+                run = pretrain(data, out=folder, seed=self._seed(), track=(), **settings, **own)
             except Stopped as stop:
                 if self.out is not None:
                     raise
