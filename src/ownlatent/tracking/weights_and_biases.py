@@ -23,7 +23,7 @@ class WeightsAndBiases:
         mode: Any = None if "WANDB_MODE" in os.environ or wandb.api.api_key else "offline"
         self.note: dict[str, str] | None = note or {"run": uuid.uuid4().hex[:8]}
         self._before = list((folder / "wandb").glob("offline-run-*"))
-        self._run = wandb.init(
+        self._run: Any = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "ownlatent"),
             id=self.note["run"],
             name=folder.resolve().name,
