@@ -19,6 +19,7 @@ COMMANDS = (
     "demo",
     "runs",
     "doctor",
+    "completion",
 )
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ownlatent import diagnostics, methods, objectives, optim, schedules, views
+    from ownlatent import diagnostics, methods, objectives, optim, schedules, sklearn, views
     from ownlatent.encoder import Encoder, load_encoder
     from ownlatent.errors import UsageError
     from ownlatent.evaluation import evaluate
@@ -28,7 +28,7 @@ _HOMES = {
     "pretrain": "training",
     "resume": "training",
 }
-_ROOMS = ("diagnostics", "methods", "objectives", "optim", "schedules", "views")
+_ROOMS = ("diagnostics", "methods", "objectives", "optim", "schedules", "sklearn", "views")
 
 __all__ = [
     "Collapsed",
@@ -47,6 +47,7 @@ __all__ = [
     "pretrain",
     "resume",
     "schedules",
+    "sklearn",
     "views",
 ]
 

@@ -106,6 +106,8 @@ class Pretrain:
     """What to do when the features collapse."""
     log_every: int = 20
     """Optimizer steps between log lines."""
+    track: tuple[str, ...] | None = None
+    """Trackers to follow the run in: tensorboard, wandb, mlflow. [tensorboard, if installed]"""
     checkpoint_minutes: float = 10.0
     """Minutes between checkpoints. One is also written at the end and on Ctrl-C or SIGTERM."""
     checkpoint_steps: int | None = None

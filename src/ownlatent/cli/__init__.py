@@ -8,11 +8,12 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from ownlatent.cli.about import Demo, Doctor, Methods, Runs
+from ownlatent.cli.completion import Completion
 from ownlatent.cli.ending import end
 from ownlatent.cli.look import Attention, Report, Views
 from ownlatent.cli.measure import Diagnose, Evaluate, Transfer
@@ -35,18 +36,19 @@ Command = (
     | Annotated[Runs, tyro.conf.subcommand("runs")]
     | Annotated[Methods, tyro.conf.subcommand("methods")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+    | Annotated[Completion, tyro.conf.subcommand("completion")]
 )
+OPTIONS: Any = {
+    "prog": "ownlatent",
+    "description": "Bootstrap your own latent, from your own images.",
+    "config": (tyro.conf.OmitArgPrefixes,),
+}
+"""How tyro makes a command line of it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; exit code 2 for a mistake to mend, 1 for a run that failed."""
-    command = tyro.cli(
-        Command,
-        prog="ownlatent",
-        description="Bootstrap your own latent, from your own images.",
-        args=arguments,
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
+    command = tyro.cli(Command, args=arguments, **OPTIONS)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("ownlatent").setLevel(logging.INFO)
     try:

@@ -12,7 +12,7 @@ from ownlatent.data.patterns import TAR, names_shards, shard_names
 from ownlatent.data.source import Source
 from ownlatent.errors import UsageError
 
-Data: TypeAlias = str | Path | np.ndarray[Any, Any] | Tensor
+Data: TypeAlias = str | Path | np.ndarray[Any, Any] | Tensor | Source
 MOST_CLASSES = 100_000
 _KINDS = (
     "a folder of images, a .npy or .npz file, a Parquet file, WebDataset shards (.tar), or a "
@@ -30,14 +30,18 @@ def open_source(data: Data, *, labelled: bool = False) -> Source:
             ``.npz`` file with it under ``images``, ``x`` or ``data`` and perhaps ``labels``,
             ``label`` or ``y``; a Parquet file, or a folder of them taken together in sorted order;
             WebDataset shards: a ``.tar`` file, a folder of them, a brace pattern of paths or of
-            addresses (``s3://bucket/train-{000000..000146}.tar``); see `ShardSource`.
+            addresses (``s3://bucket/train-{000000..000146}.tar``), see `ShardSource`; or a source
+            opened before.
         labelled: labels are needed. For a folder they are the first parts of the paths, and only
             then given; arrays and tables give those they have in any case.
 
     Raises:
         UsageError: nothing there, nothing in it, a kind not known, or no label where needed.
     """
-    if isinstance(data, str | Path):
+    source: Source
+    if isinstance(data, Source):
+        source = data
+    elif isinstance(data, str | Path):
         if names_shards(data):
             source = _shards(str(data), shard_names(data))
         else:

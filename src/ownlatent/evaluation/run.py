@@ -17,6 +17,7 @@ from ownlatent.evaluation.linear import stratified_holdout
 from ownlatent.evaluation.protocols import Split, Subject, Wanted
 from ownlatent.evaluation.subjects import find_subjects
 from ownlatent.kinds import KINDS, Samples
+from ownlatent.tracking import send_results
 
 DEFAULT = ("linear", "knn")
 
@@ -89,7 +90,7 @@ def evaluate(
     if baselines:
         name, raw = KINDS[preprocessing.kind].raw(preprocessing)
         sets.append((name, raw.to(device)))
-    results, confusion = [], {}
+    results, confusion, own = [], {}, {}
     for features, net in sets:
         subject = Subject(features, net, split, seed, device, epochs)
         for each in wanted:
@@ -97,6 +98,7 @@ def evaluate(
                 low, high = result.interval
                 if net is subjects.encoder:
                     confusion[protocol] = result.confusion
+                    own[f"accuracy/{protocol}"] = result.accuracy
                 results.append(
                     {
                         "features": features,
@@ -123,6 +125,7 @@ def evaluate(
     }
     if path := subjects.keep("evaluation.json", report):
         write_card(path.parent)
+        send_results(path.parent, own)
     taken = {"classes": split.train.classes, "confusion": confusion}
     subjects.keep("confusion.json", taken, indent=None)
     return report | taken

@@ -1,5 +1,6 @@
 """Devices, processes and precision, by Lightning Fabric; we write no launcher."""
 
+import logging
 import os
 import warnings
 
@@ -40,6 +41,8 @@ def fabric(kind: torch.device, precision: str) -> Fabric:
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     # Batch-norm statistics span the processes already: nothing is to be broadcast.
     strategy = DDPStrategy(broadcast_buffers=False) if world > 1 else "auto"
+    # Fabric would say the precision, which we say with the rest.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice on launchers that we do not use
         made = Fabric(

@@ -1,15 +1,17 @@
-"""What a run leaves for its reader: JSON lines, TensorBoard, and the progress line."""
+"""What a run leaves for its reader: JSON lines, trackers, and the progress line."""
 
 import json
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ownlatent.tracking import Trackers
 from ownlatent.training.folder import RunFolder
+from ownlatent.training.interrupt import Stopped
 from ownlatent.training.verdict import HEALTHY
 
 _SHOWN = {
@@ -24,23 +26,28 @@ _SHOWN = {
 
 
 class Log:
-    """Writes ``log.jsonl`` and TensorBoard events, and shows progress: a bar on a terminal, plain
-    lines elsewhere. Processes but the first stay silent."""
+    """Writes ``log.jsonl``, sends the same to trackers, and shows progress: a bar on a terminal,
+    plain lines elsewhere. Processes but the first stay silent."""
 
     def __init__(
-        self, folder: RunFolder, total_steps: int, *, active: bool, start: int = 0
+        self,
+        folder: RunFolder,
+        total_steps: int,
+        *,
+        active: bool,
+        track: Sequence[str] | None = None,
+        start: int = 0,
     ) -> None:
-        """``start``: the step from which a run goes on; what TensorBoard has of later ones goes."""
+        """``track``: see :class:`Trackers`. ``start``: the step from which a run goes on."""
         self._active, self._folder = active, folder
-        self._verdict = HEALTHY
+        self._verdict, self._judged = HEALTHY, ""
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
         self._total = total_steps
-        self._board: Any = None
         if not active:
             return
         self._file = (folder.path / "log.jsonl").open("a")
-        self._board = _tensorboard(folder.path, start)
+        self._trackers = Trackers(folder.path, track, folder.config(), folder.log(), start)
         if self._console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}"),
@@ -66,8 +73,8 @@ class Log:
             self._bar.stop()
         if self._active:
             self._file.close()
-        if self._board is not None:
-            self._board.close()
+            stopped = isinstance(error, Stopped)
+            self._trackers.close("stopped" if stopped else "failed" if error else "finished")
 
     def write(self, row: dict[str, Any]) -> None:
         """Record one logging interval; ``row["step"]`` counts the steps done."""
@@ -75,10 +82,7 @@ class Log:
             return
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
-        if self._board is not None:
-            for name, value in row.items():
-                if name != "step" and not isinstance(value, str):
-                    self._board.add_scalar(name, value, row["step"])
+        self._trackers.scalars(row)
         text = "  ".join(form.format(row[name]) for name, form in _SHOWN.items() if name in row)
         if self._bar is not None:
             self._bar.update(self._task, completed=row["step"], description=text)
@@ -92,6 +96,9 @@ class Log:
         if not self._active:
             return
         self._folder.write("verdict.json", summary)
+        if summary["verdict"] != self._judged:
+            self._judged = summary["verdict"]
+            self._trackers.facts({"verdict": summary["verdict"], "verdict.why": summary["why"]})
         if summary["verdict"] != self._verdict:
             self._verdict = summary["verdict"]
             self._console.print(
@@ -100,12 +107,3 @@ class Log:
                 highlight=False,
                 soft_wrap=True,
             )
-
-
-def _tensorboard(folder: Path, start: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        print("No TensorBoard log: pip install 'ownlatent[track]' to have one.", file=sys.stderr)
-        return None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1 if start else None)

@@ -20,6 +20,7 @@ from ownlatent.errors import UsageError
 from ownlatent.kinds import KINDS, Samples
 from ownlatent.methods import find
 from ownlatent.methods.options import defaults, parse
+from ownlatent.tracking import require as require_trackers
 from ownlatent.training import fabric as devices
 from ownlatent.training.checkpoint import Checkpoints, DamagedCheckpoint, require_room
 from ownlatent.training.clock import Clock
@@ -118,6 +119,7 @@ def run(config: Pretrain, data: Data | Samples | None = None) -> Run:
     require_options(config, BOUNDS)
     folder = RunFolder(config.out)
     folder.refuse_if_taken()
+    require_trackers(config.track)
     requested(config)  # what is wrong with it is said before anything is read
     samples = samples_for(config, data)
     # So that the folder says which it was.
@@ -167,6 +169,7 @@ def resume(
         )
     if data is None and not still_there(config.data):
         raise UsageError(f"{config.data} is gone: say where its data are now by --data.")
+    require_trackers(config.track)
     require_share(settled.batch_size, settled.accumulate, devices.processes())
     if devices.device(config.accelerator).type == "cpu" and devices.processes() == 1:
         torch.set_num_threads(stored["machine"]["threads"])
@@ -237,7 +240,13 @@ def _train(session: Session, folder: RunFolder, start: int, state: dict[str, Any
     checkpoints = Checkpoints(folder.path / "checkpoints", config.keep)
     with (
         Interrupt() as interrupt,
-        Log(folder, session.plan.total_steps, active=session.first, start=start) as log,
+        Log(
+            folder,
+            session.plan.total_steps,
+            active=session.first,
+            track=config.track,
+            start=start,
+        ) as log,
     ):
         observer = Observer(session, log, clock)
         if state is None:
