@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from ownlatent.checks import damaged, require_within
 from ownlatent.data.folder import SUFFIXES
+from ownlatent.embeddings import index
+from ownlatent.embeddings.lance import open_table, reading
 from ownlatent.errors import UsageError
 
 KEY = b"ownlatent"
@@ -59,6 +62,7 @@ class Store:
     dim: int
     origin: dict[str, Any]
     _batches: Batches = field(repr=False)
+    _ask: index.Ask | None = field(default=None, repr=False)
     _vectors: NDArray[np.float32] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
@@ -92,12 +96,23 @@ class Store:
             self._vectors = made
         return self._vectors
 
-    def near(self, queries: NDArray[Any], k: int) -> Near:
+    @property
+    def how(self) -> str:
+        """How neighbours are found, and why."""
+        count = f"{len(self):,} vectors"
+        if self._ask is not None:
+            return f"{index.NAME}, for {count} ({index.LARGE:,} or more)"
+        if len(self) < index.LARGE:
+            return f"exact, for {count} (fewer than {index.LARGE:,})"
+        return f"exact, for {count} without an index (embed into .lance to have one)"
+
+    def near(self, queries: NDArray[Any], k: int, *, exact: bool = False) -> Near:
         """The ``k`` samples nearest to each query by cosine, the nearest first.
 
         Args:
             queries: ``[Q, D]``, of any length.
             k: from 1 to N.
+            exact: compare with all, although there is an index.
 
         Raises:
             UsageError: the queries are of another dimension or not finite, or ``k`` is out of
@@ -111,6 +126,13 @@ class Store:
             )
         if not np.isfinite(queries).all():
             raise UsageError("A query holds NaN or infinity; embed it anew.")
+        if self._ask is not None and not exact and k <= index.MOST:
+            answers = [self._ask(query, k) for query in unit(queries)]
+            found = [answer for answer in answers if answer is not None]
+            if len(found) == len(queries):
+                rows = np.array([own for own, _ in found]).reshape(-1, k)
+                similarity = np.array([own for _, own in found], np.float32).reshape(-1, k)
+                return Near(rows, similarity.clip(-1, 1))
         bank = torch.from_numpy(self.vectors())
         asked = torch.from_numpy(unit(queries))
         rows = np.empty((len(queries), k), np.int64)
@@ -158,7 +180,12 @@ def open_store(path: str | Path) -> Store:
         )
     if not path.exists():
         raise UsageError(f"There is no store {path}; make one with ownlatent embed RUN DATA --out.")
-    schema, batches = (_parquet if path.suffix.lower() == ".parquet" else _lance)(path)
+    ask = None
+    if path.suffix.lower() == ".parquet":
+        schema, batches = _parquet(path)
+    else:
+        table = open_table(path)
+        schema, batches, ask = table.schema, partial(reading, table), index.asking(table)
     origin = _origin(path, schema)
     dim = _dim(path, schema)
     ids, names, labels = [], [], []
@@ -170,7 +197,7 @@ def open_store(path: str | Path) -> Store:
         labels += batch.column(2).to_pylist()
     if not names:
         raise UsageError(f"{path} holds no vectors; embed data that can be read.")
-    return Store(path, np.concatenate(ids), names, labels, dim, origin, batches)
+    return Store(path, np.concatenate(ids), names, labels, dim, origin, batches, ask)
 
 
 def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
@@ -195,40 +222,6 @@ def _parquet(path: Path) -> tuple[pa.Schema, Batches]:
             yield from file.iter_batches(_ROWS, columns=list(columns))
 
     return schema, batches
-
-
-def _lance(path: Path) -> tuple[pa.Schema, Batches]:
-    table = open_lance(path)
-
-    def batches(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        yield from table.search().select(list(columns)).to_batches(_ROWS)
-
-    return table.schema, batches
-
-
-def open_lance(path: Path) -> Any:
-    """The table of LanceDB in the folder ``path``.
-
-    Raises:
-        UsageError: there is none, or lancedb is not installed.
-    """
-    lancedb = import_lancedb()
-    try:
-        return lancedb.connect(path.resolve().parent).open_table(path.stem)
-    except Exception as error:  # of many types
-        raise damaged(path, "it is no Lance table, or not all of one") from error
-
-
-def import_lancedb() -> Any:
-    """The library; a UsageError says how to get it."""
-    try:
-        import lancedb
-    except ImportError as error:
-        raise UsageError(
-            "Stores that end in .lance need LanceDB: pip install ownlatent[search], or take "
-            ".parquet."
-        ) from error
-    return lancedb
 
 
 def _reading(path: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -1,6 +1,5 @@
 """``ownlatent embed``: an encoder's vectors of every sample, in a Parquet file or a Lance table."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -17,7 +16,10 @@ from torch import Tensor
 from ownlatent.checks import read_json
 from ownlatent.data import Data, decode_canvases, open_source
 from ownlatent.data.parts import Part
-from ownlatent.embeddings.store import FORMS, KEY, import_lancedb
+from ownlatent.embeddings import index
+from ownlatent.embeddings.encoders import digest
+from ownlatent.embeddings.lance import lancedb
+from ownlatent.embeddings.store import FORMS, KEY
 from ownlatent.encoder import Encoder
 from ownlatent.errors import UsageError
 from ownlatent.evaluation.features import embed
@@ -94,14 +96,14 @@ def write_embeddings(
         raise UsageError(f"Vectors go into a Parquet file or a Lance table: give --out a name "
                          f"ending in .parquet or .lance; got {out}.")  # fmt: skip
     if out.suffix == ".lance":
-        import_lancedb()
+        lancedb()
     if out.exists():
         raise UsageError(f"{out} is there already; choose another --out or delete it.")
     subjects = find_subjects(
         run, network=network, backbone=backbone, baselines=False, seed=0, device=device
     )
     ((title, encoder),) = subjects.nets
-    weights = _digest(encoder)
+    weights = digest(encoder)
     encoder.backbone = folded(encoder.backbone)
     stamp, classes, count, read = _reader(encoder, data, labelled, label, device)
     origin = {
@@ -236,11 +238,17 @@ def _join_lance(files: list[Path], out: Path, schema: pa.Schema) -> int:
     shutil.rmtree(fresh, ignore_errors=True)
     batches = (batch for table in _tables(files, schema) for batch in table.to_batches())
     table = (
-        import_lancedb()
+        lancedb()
         .connect(fresh)
         .create_table(out.stem, pa.RecordBatchReader.from_batches(schema, batches))
     )
     count = int(table.count_rows())
+    if count >= index.LARGE:
+        index.build(table)
+    for file in fresh.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as held:
+                os.fsync(held.fileno())
     (fresh / out.name).rename(out)
     return count
 
@@ -253,12 +261,3 @@ def _tables(files: list[Path], schema: pa.Schema) -> Iterator[pa.Table]:
 def _place(path: Any) -> str | None:
     """Absolute, where it is a path."""
     return str(Path(path).expanduser().absolute()) if isinstance(path, str | Path) else None
-
-
-def _digest(encoder: Encoder) -> str:
-    """Of the weights, and of what images go through before them."""
-    made = hashlib.blake2b(repr(encoder.preprocessing).encode(), digest_size=16)
-    for name, value in sorted(encoder.backbone.state_dict().items()):
-        made.update(name.encode())
-        made.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return made.hexdigest()
