@@ -48,8 +48,7 @@ def encoder_of(
         if not isinstance(source, dict) or not isinstance(source.get("run"), str):
             raise UsageError(f"{store.path} does not say where its encoder is; name it with --run.")
         run, network, backbone = source["run"], source.get("network"), source.get("backbone")
-        looks_local = Path(run).is_absolute()
-        if looks_local and not Path(run).exists():
+        if Path(run).is_absolute() and not Path(run).exists():
             raise UsageError(
                 f"The encoder of {store.path} is no longer at {run}; say with --run where it is."
             )
@@ -80,20 +79,15 @@ def embed_queries(encoder: Encoder, query: Any) -> tuple[NDArray[np.float32], li
     Raises:
         UsageError: a query cannot be read, or is of another kind than the store's samples.
     """
-    device = next(encoder.parameters()).device
-    if encoder.preprocessing.kind == "images":
-        each = list(query) if isinstance(query, list | tuple) else [query]
-        if not each:
-            raise UsageError("Give at least one query.")
-        names = [_called(one, place) for place, one in enumerate(each)]
-        with torch.inference_mode():
-            made = [encoder([_image(one)]) for one in each]
-        return torch.cat(made).cpu().numpy(), names
-    if isinstance(query, str | Path) and encoder.preprocessing.kind == "text":
-        query = [query] if isinstance(query, str) else query
+    each = list(query) if isinstance(query, list | tuple) else [query]
+    if not each:
+        raise UsageError("Give at least one query.")
     with torch.inference_mode():
-        vectors = encoder(query.to(device) if isinstance(query, torch.Tensor) else query)
-    each = list(query) if isinstance(query, list | tuple) else []
+        if encoder.preprocessing.kind == "images":
+            vectors = torch.cat([encoder([_image(one)]) for one in each])
+        else:  # a file of several sounds, sentences or rows is one argument
+            alone = len(each) == 1 and isinstance(each[0], str | Path)
+            vectors = encoder(each[0] if alone else query)
     if len(each) != len(vectors):
         each = [None] * len(vectors)
     return vectors.cpu().numpy(), [_called(one, place) for place, one in enumerate(each)]

@@ -20,10 +20,8 @@ class Outliers(NamedTuple):
     """Of each of these: 0 for one that has its like, 2 at most."""
 
 
-def outliers(
-    store: Store, *, neighbours_seen: int = NEIGHBOURS, progress: Progress | None = None
-) -> Outliers:
-    """How odd each sample is: 1 minus its mean cosine to the ``neighbours_seen`` nearest others.
+def outliers(store: Store, *, k: int = NEIGHBOURS, progress: Progress | None = None) -> Outliers:
+    """How odd each sample is: 1 minus its mean cosine to the ``k`` nearest others.
 
     The mean distance to the k nearest neighbours (Angiulli and Pizzuti, 2002), which ``diagnose``
     takes too; two copies of an oddity do not hide each other, as they would from the nearest one.
@@ -31,7 +29,7 @@ def outliers(
     Raises:
         UsageError: there are not more samples than neighbours.
     """
-    near = neighbours(store, neighbours_seen, progress)
+    near = neighbours(store, k, progress)
     score = (1 - near.similarity.mean(axis=1, dtype=np.float64)).clip(min=0).astype(np.float32)
     order = np.argsort(-score, kind="stable")
     return Outliers(order, score[order])
