@@ -106,7 +106,7 @@ def _image(query: Any) -> Any:
         )
     path = Path(query).expanduser()
     try:
-        return torch.from_numpy(decode(path.read_bytes()))
+        return torch.tensor(decode(path.read_bytes()))
     except Exception as error:  # decoders meet damage with errors of every type
         why = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise UsageError(

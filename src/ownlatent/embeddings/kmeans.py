@@ -1,5 +1,6 @@
 """k-means on the sphere: centres to which samples are nearest by cosine."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -30,10 +31,10 @@ def kmeans(
 ) -> Centres:
     """Centres that samples have the greatest mean cosine to (Dhillon and Modha, 2001).
 
-    The first centres are drawn as k-means++'s (Arthur and Vassilvitskii, 2007): each a sample, by
-    its squared distance to those there are. Then samples go to their nearest centre and centres to
-    the mean of their samples, until no sample moves, 50 times at most. A centre that no sample is
-    nearest to goes to the one that is farthest from its own.
+    The first centres are drawn as greedy k-means++'s (Arthur and Vassilvitskii, 2007): each a
+    sample, by its squared distance to those there are, the best of a few draws. Then samples go to
+    their nearest centre and centres to the mean of their samples, until no sample moves, 50 times
+    at most. A centre that no sample is nearest to goes to the one that is farthest from its own.
 
     Args:
         vectors: ``[N, D]``, of unit length.
@@ -64,19 +65,23 @@ def kmeans(
 
 def _begin(samples: Tensor, k: int, generator: torch.Generator) -> Tensor:
     chosen = [int(torch.randint(len(samples), (1,), generator=generator))]
-    apart = (1 - samples @ samples[chosen[0]]).clamp_min(0)
+    apart = (1 - samples @ samples[chosen[0]]).clamp_min(0)  # half the squared distance
     apart[chosen[0]] = 0
+    tries = 2 + int(math.log(k))
     for _ in range(1, k):
         # By the cumulative sum, as multinomial takes 2**24 samples at most.
         reach = apart.double().cumsum(0)
         if reach[-1] > 0:
-            drawn = torch.rand(1, generator=generator, dtype=torch.float64) * reach[-1]
-            row = int(torch.searchsorted(reach, drawn, right=True).clamp_max(len(reach) - 1))
+            drawn = torch.rand(tries, generator=generator, dtype=torch.float64) * reach[-1]
+            rows = torch.searchsorted(reach, drawn, right=True).clamp_max(len(reach) - 1)
         else:  # every sample is a copy of a centre
-            row = next(row for row in range(len(samples)) if row not in chosen)
-        chosen.append(row)
-        apart = torch.minimum(apart, (1 - samples @ samples[row]).clamp_min(0))
-        apart[row] = 0
+            taken = set(chosen)
+            rows = torch.tensor([next(row for row in range(len(samples)) if row not in taken)])
+        left = torch.minimum(apart[:, None], (1 - samples @ samples[rows].T).clamp_min(0))
+        best = int(left.double().sum(0).argmin())
+        chosen.append(int(rows[best]))
+        apart = left[:, best].clone()
+        apart[chosen[-1]] = 0
     return samples[chosen].clone()
 
 

@@ -218,7 +218,7 @@ def _parquet(path: Path) -> tuple[pa.Schema, Batches]:
         raise damaged(path, "it is no Parquet file, or not all of one") from error
 
     def batches(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             yield from file.iter_batches(_ROWS, columns=list(columns))
 
     return schema, batches

@@ -222,7 +222,7 @@ def _join_parquet(files: list[Path], out: Path, schema: pa.Schema) -> int:
     """One file of all parts, written whole or not at all."""
     fresh = out.with_name(out.name + ".tmp")
     count = 0
-    with pq.ParquetWriter(fresh, schema) as writer:
+    with pq.ParquetWriter(fresh, schema, write_page_checksum=True) as writer:
         for table in _tables(files, schema):
             writer.write_table(table)
             count += len(table)
