@@ -58,6 +58,17 @@ def test_planted_doubles_are_found_and_none_else(make, monkeypatch, sizes) -> No
             duplicates(make(vectors), threshold=wrong)
 
 
+def test_groups_that_meet_late_are_one(make, monkeypatch) -> None:
+    """Pairs 10-500 and 20-600 are found before 500-600 joins them."""
+    monkeypatch.setattr(import_module("ownlatent.embeddings.duplicates"), "_ROWS", 64)
+    vectors = np.random.default_rng(0).normal(size=(700, 64)).astype(np.float32)
+    vectors[500] = _at(0.995, vectors[10], 1)
+    vectors[600] = _at(0.995, vectors[500], 2)
+    vectors[20] = _at(0.995, vectors[600], 3)
+    (group,) = duplicates(make(vectors))
+    assert group.rows == [10, 20, 500, 600]
+
+
 def test_all_alike_is_one_group(make) -> None:
     (group,) = duplicates(make(np.ones((3000, 4), np.float32)))
     assert group.rows == list(range(3000))

@@ -29,6 +29,8 @@ from ownlatent.networks.folded import folded
 
 PART = 1024
 """Samples decoded, embedded and written at a time; what is lost where a run is killed."""
+_REPEATED = ["label"]
+"""Columns with a dictionary; one of the vectors' numbers would make reading four times as slow."""
 _DTYPES = {"float32": np.float32, "float16": np.float16}
 
 
@@ -206,7 +208,7 @@ def _write(
     )
     fresh = file.with_suffix(".tmp")
     with fresh.open("wb") as held:
-        pq.write_table(table, held)
+        pq.write_table(table, held, use_dictionary=_REPEATED)
         held.flush()
         os.fsync(held.fileno())
     fresh.replace(file)
@@ -222,7 +224,9 @@ def _join_parquet(files: list[Path], out: Path, schema: pa.Schema) -> int:
     """One file of all parts, written whole or not at all."""
     fresh = out.with_name(out.name + ".tmp")
     count = 0
-    with pq.ParquetWriter(fresh, schema, write_page_checksum=True) as writer:
+    with pq.ParquetWriter(
+        fresh, schema, use_dictionary=_REPEATED, write_page_checksum=True
+    ) as writer:
         for table in _tables(files, schema):
             writer.write_table(table)
             count += len(table)
