@@ -1,9 +1,9 @@
 """lightly's BYOL as its CIFAR-10 benchmark trains it, in a plain loop around lightly's own parts.
 
 Its published settings (cifar10_benchmark.py and benchmarks.rst): batch 128, SGD with momentum 0.9
-and weight decay 5e-4, learning rate 0.06 (``lr``), target rate 0.99 throughout, half the sum of both
-losses, views without blur, ImageNet's mean and deviation, a cosine over the run. What differs is
-kind to it: images are decoded beforehand, and the cosine is followed by step, not by epoch.
+and weight decay 5e-4, learning rate 0.06 (``lr``), target rate 0.99 throughout, half the sum of
+both losses, views without blur, ImageNet's mean and deviation, a cosine over the run. What differs
+is kind to it: images are decoded beforehand, and the cosine is followed by step, not by epoch.
 """
 
 import copy

@@ -4,8 +4,8 @@
 
 CIFAR_FOLDER holds cifar10_train_jpeg.npz, cifar10_test_jpeg.npz and their load.py. Both train
 small-resnet on 32-pixel views: lightly as its published benchmark does (lightly_byol.py), its
-learning rate also halved and doubled; ours with its preset, in bf16. Each run's schedule ends at its
-own budget. The pace of each, images/s, is taken first, one after the other with the machine to
+learning rate also halved and doubled; ours with its preset, in bf16. Each run's schedule ends at
+its own budget. The pace of each, images/s, is taken first, one after the other with the machine to
 themselves, and turns minutes into steps, so that a run that something else slows is the same run.
 What was measured stays in results/race.json; the table goes into docs/results.md.
 """

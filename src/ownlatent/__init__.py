@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ownlatent import diagnostics, methods, objectives, optim, schedules, sklearn, views
+    from ownlatent.embeddings.search import search
+    from ownlatent.embeddings.store import open_store
     from ownlatent.encoder import Encoder, load_encoder
     from ownlatent.errors import UsageError
     from ownlatent.evaluation import evaluate
@@ -25,8 +27,10 @@ _HOMES = {
     "UsageError": "errors",
     "evaluate": "evaluation",
     "load_encoder": "encoder",
+    "open_store": "embeddings",
     "pretrain": "training",
     "resume": "training",
+    "search": "embeddings",
 }
 _ROOMS = ("diagnostics", "methods", "objectives", "optim", "schedules", "sklearn", "views")
 
@@ -43,10 +47,12 @@ __all__ = [
     "load_encoder",
     "methods",
     "objectives",
+    "open_store",
     "optim",
     "pretrain",
     "resume",
     "schedules",
+    "search",
     "sklearn",
     "views",
 ]

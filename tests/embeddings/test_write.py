@@ -1,8 +1,12 @@
-"""Vectors of every sample in a Parquet file: what is in it, and going on after a stop."""
+"""Vectors of every sample in a store: what is in it, and going on after a stop."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import lancedb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -85,6 +89,73 @@ def test_a_stop_loses_and_repeats_nothing(
     assert embedded == pq.read_table(whole)["path"].to_pylist()[-len(embedded) :]
     assert len(embedded) in (2, 3)  # the last part, one of whose files may be the torn one
     assert pq.read_table(out).equals(pq.read_table(whole))
+
+
+NAMES = [f"class-{part}/{number:02}.png" for part in (0, 1) for number in range(part, 12, 2)]
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ownlatent.embeddings import write
+
+write.PART = 5
+run, images, out, when = sys.argv[1:]
+tables = write._tables
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def torn(files, schema):
+    for number, table in enumerate(tables(files, schema)):
+        yield table if number < 2 else die()
+
+if when == "joining":
+    write._tables = torn
+write.write_embeddings(
+    run, images, out=out, progress=lambda done, all: done == 10 and when == "embedding" and die()
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("form", "when"), [("parquet", "embedding"), ("lance", "joining"), ("parquet", "joining")]
+)
+def test_killed_it_goes_on(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, when: str
+) -> None:
+    monkeypatch.setattr(embeddings, "PART", 5)
+    images, out = place / "images", tmp_path / f"out.{form}"
+    words = [place / "run", images, out, when]
+    killed = subprocess.run([sys.executable, "-c", _KILLED, *words], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL and not out.exists()
+    embedded = []
+    embed = embeddings.embed
+    monkeypatch.setattr(
+        embeddings, "embed", lambda e, some, **o: embedded.extend(some.names) or embed(e, some, **o)
+    )
+    write_embeddings(place / "run", images, out=out)
+    assert embedded == (NAMES[-3:] if when == "embedding" else [])
+    assert sorted(file.name for file in tmp_path.iterdir()) == [out.name]
+    whole = write_embeddings(place / "run", images, out=tmp_path / "whole.parquet")
+    one, other = ol.open_store(out), ol.open_store(whole.path)
+    assert one.names == other.names == NAMES and np.array_equal(one.ids, other.ids)
+    assert np.array_equal(one.vectors(), other.vectors()) and one.origin == other.origin
+    assert one.origin["skipped"] == ["class-0/torn.png"]
+    assert one.origin["root"] == str(images)
+    assert one.file(3) == images / one.names[3]
+
+
+def test_lance_is_as_parquet(place: Path, tmp_path: Path) -> None:
+    for dtype in ("float32", "float16"):
+        files = [tmp_path / f"{dtype}.{form}" for form in ("parquet", "lance")]
+        for file in files:
+            write_embeddings(place / "run", place / "images", out=file, labelled=True, dtype=dtype)
+        table = lancedb.connect(tmp_path).open_table(dtype)
+        held = pq.read_table(files[0])
+        assert table.schema.equals(held.schema) and table.to_arrow().equals(held)
+        assert table.schema.metadata == held.schema.metadata
+        assert str(held.schema.field("vector").type.value_type) == {"float32": "float"}.get(
+            dtype, "halffloat"
+        )
 
 
 def test_rows_of_a_table(tmp_path: Path) -> None:

@@ -18,7 +18,15 @@ from ownlatent.cli.ending import end
 from ownlatent.cli.look import Attention, Report, Views
 from ownlatent.cli.measure import Diagnose, Evaluate, Transfer
 from ownlatent.cli.train import Resume, pretrain
-from ownlatent.cli.vectors import Embed
+from ownlatent.cli.vectors import (
+    Classify,
+    Clusters,
+    Duplicates,
+    Embed,
+    Outliers,
+    Search,
+    Select,
+)
 from ownlatent.config import Pretrain
 from ownlatent.errors import UsageError
 
@@ -29,6 +37,12 @@ Command = (
     | Annotated[Transfer, tyro.conf.subcommand("transfer")]
     | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
     | Annotated[Embed, tyro.conf.subcommand("embed")]
+    | Annotated[Search, tyro.conf.subcommand("search")]
+    | Annotated[Duplicates, tyro.conf.subcommand("duplicates")]
+    | Annotated[Outliers, tyro.conf.subcommand("outliers")]
+    | Annotated[Select, tyro.conf.subcommand("select")]
+    | Annotated[Classify, tyro.conf.subcommand("classify")]
+    | Annotated[Clusters, tyro.conf.subcommand("clusters")]
     | Annotated[Views, tyro.conf.subcommand("views")]
     | Annotated[Attention, tyro.conf.subcommand("attention")]
     | Annotated[Report, tyro.conf.subcommand("report")]

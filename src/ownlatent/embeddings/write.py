@@ -1,6 +1,5 @@
-"""``ownlatent embed``: an encoder's vectors of every sample, in one Parquet file."""
+"""``ownlatent embed``: an encoder's vectors of every sample, in a Parquet file or a Lance table."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -17,6 +16,10 @@ from torch import Tensor
 from ownlatent.checks import read_json
 from ownlatent.data import Data, decode_canvases, open_source
 from ownlatent.data.parts import Part
+from ownlatent.embeddings import index
+from ownlatent.embeddings.encoders import digest
+from ownlatent.embeddings.lance import lancedb
+from ownlatent.embeddings.store import FORMS, KEY
 from ownlatent.encoder import Encoder
 from ownlatent.errors import UsageError
 from ownlatent.evaluation.features import embed
@@ -26,8 +29,8 @@ from ownlatent.networks.folded import folded
 
 PART = 1024
 """Samples decoded, embedded and written at a time; what is lost where a run is killed."""
-KEY = b"ownlatent"
-"""Under which the file's schema says where the vectors come from, as JSON."""
+_REPEATED = ["label"]
+"""Columns with a dictionary; one of the vectors' numbers would make reading four times as slow."""
 _DTYPES = {"float32": np.float32, "float16": np.float16}
 
 
@@ -72,7 +75,8 @@ def write_embeddings(
     Args:
         run: an encoder, wherever it comes from; see :func:`ownlatent.evaluate`.
         data: samples of the encoder's kind.
-        out: the Parquet file; it must be new. Unfinished parts lie beside it until it is whole.
+        out: the Parquet file (``.parquet``) or the folder of a Lance table (``.lance``); it must be
+            new. Unfinished parts lie beside it until it is whole.
         labelled: class folders are labels.
         label: the column of a table that holds the labels.
         network, backbone: see :func:`ownlatent.evaluate`.
@@ -90,21 +94,26 @@ def write_embeddings(
         raise UsageError(f"Vectors are float32 or float16; got {dtype!r}.")
     if precision not in ("fp32", "bf16"):
         raise UsageError(f"The precision is fp32 or bf16; got {precision!r}.")
-    if out.suffix.lower() != ".parquet":
-        raise UsageError(f"The file is a Parquet table: give --out a name ending in .parquet; "
-                         f"got {out}.")  # fmt: skip
+    if out.suffix not in FORMS:
+        raise UsageError(f"Vectors go into a Parquet file or a Lance table: give --out a name "
+                         f"ending in .parquet or .lance; got {out}.")  # fmt: skip
+    if out.suffix == ".lance":
+        lancedb()
     if out.exists():
         raise UsageError(f"{out} is there already; choose another --out or delete it.")
     subjects = find_subjects(
         run, network=network, backbone=backbone, baselines=False, seed=0, device=device
     )
     ((title, encoder),) = subjects.nets
-    weights = _digest(encoder)
+    weights = digest(encoder)
     encoder.backbone = folded(encoder.backbone)
     stamp, classes, count, read = _reader(encoder, data, labelled, label, device)
     origin = {
         "encoder": title, "weights": weights, "backbone": encoder.name,
         "dim": encoder.num_features, "dtype": dtype, "precision": precision, "data": stamp,
+        "kind": encoder.preprocessing.kind, "root": _place(data),
+        "source": {"run": _place(run) if Path(run).exists() else str(run), "network": network,
+                   "backbone": backbone},
     }  # fmt: skip
     reduced = torch.autocast(torch.device(device).type, torch.bfloat16, precision == "bf16")
     parts = out.with_name(out.name + ".parts")
@@ -123,7 +132,10 @@ def write_embeddings(
         files.append(file)
         if progress is not None:
             progress(stop, count)
-    vectors = _join(files, out, origin | {"skipped": skipped})
+    schema = pq.read_schema(files[0]).with_metadata(
+        {KEY: json.dumps(origin | {"skipped": skipped}).encode()}
+    )
+    vectors = (_join_parquet if out.suffix == ".parquet" else _join_lance)(files, out, schema)
     shutil.rmtree(parts)
     return Embedded(out, vectors, encoder.num_features, skipped)
 
@@ -196,7 +208,7 @@ def _write(
     )
     fresh = file.with_suffix(".tmp")
     with fresh.open("wb") as held:
-        pq.write_table(table, held)
+        pq.write_table(table, held, use_dictionary=_REPEATED)
         held.flush()
         os.fsync(held.fileno())
     fresh.replace(file)
@@ -208,14 +220,15 @@ def _called(number: int, classes: list[str] | None) -> str | None:
     return classes[number] if classes else str(number)
 
 
-def _join(files: list[Path], out: Path, origin: dict[str, Any]) -> int:
+def _join_parquet(files: list[Path], out: Path, schema: pa.Schema) -> int:
     """One file of all parts, written whole or not at all."""
     fresh = out.with_name(out.name + ".tmp")
-    schema = pq.read_schema(files[0]).with_metadata({KEY: json.dumps(origin).encode()})
     count = 0
-    with pq.ParquetWriter(fresh, schema) as writer:
-        for table in _tables(files):
-            writer.write_table(table.replace_schema_metadata(schema.metadata))
+    with pq.ParquetWriter(
+        fresh, schema, use_dictionary=_REPEATED, write_page_checksum=True
+    ) as writer:
+        for table in _tables(files, schema):
+            writer.write_table(table)
             count += len(table)
     with fresh.open("rb") as held:
         os.fsync(held.fileno())
@@ -223,15 +236,32 @@ def _join(files: list[Path], out: Path, origin: dict[str, Any]) -> int:
     return count
 
 
-def _tables(files: list[Path]) -> Iterator[pa.Table]:
+def _join_lance(files: list[Path], out: Path, schema: pa.Schema) -> int:
+    """One table of all parts, which is in its place once it is whole."""
+    fresh = files[0].parent / "joined"
+    shutil.rmtree(fresh, ignore_errors=True)
+    batches = (batch for table in _tables(files, schema) for batch in table.to_batches())
+    table = (
+        lancedb()
+        .connect(fresh)
+        .create_table(out.stem, pa.RecordBatchReader.from_batches(schema, batches))
+    )
+    count = int(table.count_rows())
+    if count >= index.LARGE:
+        index.build(table)
+    for file in fresh.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as held:
+                os.fsync(held.fileno())
+    (fresh / out.name).rename(out)
+    return count
+
+
+def _tables(files: list[Path], schema: pa.Schema) -> Iterator[pa.Table]:
     for file in files:
-        yield pq.read_table(file)
+        yield pq.read_table(file).replace_schema_metadata(schema.metadata)
 
 
-def _digest(encoder: Encoder) -> str:
-    """Of the weights, and of what images go through before them."""
-    made = hashlib.blake2b(repr(encoder.preprocessing).encode(), digest_size=16)
-    for name, value in sorted(encoder.backbone.state_dict().items()):
-        made.update(name.encode())
-        made.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return made.hexdigest()
+def _place(path: Any) -> str | None:
+    """Absolute, where it is a path."""
+    return str(Path(path).expanduser().absolute()) if isinstance(path, str | Path) else None

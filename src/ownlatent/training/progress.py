@@ -8,9 +8,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def decoding() -> Callable[[int, int], None]:
-    """A bar of the images decoded, for a terminal; silent elsewhere."""
-    bar = Progress(
-        TextColumn("decoding"),
+    """A bar of the images decoded."""
+    return bar("decoding")
+
+
+def bar(what: str) -> Callable[[int, int], None]:
+    """A bar of what takes long, for a terminal; silent elsewhere."""
+    shown = Progress(
+        TextColumn(what),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -18,12 +23,12 @@ def decoding() -> Callable[[int, int], None]:
         transient=True,
         disable=not sys.stderr.isatty(),
     )
-    task = bar.add_task("decoding", total=None)
+    task = shown.add_task(what, total=None)
 
     def report(done: int, total: int) -> None:
-        bar.start()  # does nothing once started
-        bar.update(task, completed=done, total=total)
+        shown.start()  # does nothing once started
+        shown.update(task, completed=done, total=total)
         if done == total:
-            bar.stop()
+            shown.stop()
 
     return report
