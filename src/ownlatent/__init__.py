@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ownlatent.encoder import Encoder, load_encoder
     from ownlatent.errors import UsageError
     from ownlatent.evaluation import evaluate
+    from ownlatent.exporting import export
     from ownlatent.training import Collapsed, Diverged, Run, RunFailed, Stopped, pretrain, resume
 
 __version__ = "0.1.0"
@@ -24,6 +25,7 @@ _HOMES = {
     "Stopped": "training",
     "UsageError": "errors",
     "evaluate": "evaluation",
+    "export": "exporting",
     "load_encoder": "encoder",
     "pretrain": "training",
     "resume": "training",
@@ -40,6 +42,7 @@ __all__ = [
     "UsageError",
     "diagnostics",
     "evaluate",
+    "export",
     "load_encoder",
     "methods",
     "objectives",

@@ -14,6 +14,7 @@ import tyro
 
 from ownlatent.cli.about import Demo, Doctor, Methods, Runs
 from ownlatent.cli.ending import end
+from ownlatent.cli.export import Export
 from ownlatent.cli.look import Attention, Report, Views
 from ownlatent.cli.measure import Diagnose, Evaluate, Transfer
 from ownlatent.cli.train import Resume, pretrain
@@ -28,6 +29,7 @@ Command = (
     | Annotated[Transfer, tyro.conf.subcommand("transfer")]
     | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
     | Annotated[Embed, tyro.conf.subcommand("embed")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Views, tyro.conf.subcommand("views")]
     | Annotated[Attention, tyro.conf.subcommand("attention")]
     | Annotated[Report, tyro.conf.subcommand("report")]
