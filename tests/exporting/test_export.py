@@ -48,7 +48,7 @@ def randomised(net: nn.Module, seed: int = 0) -> Any:
         if name.endswith("running_var"):
             value.copy_(1 + noise.abs())
         elif value.ndim == 1 and name.endswith("weight"):
-            value.copy_(0.3 + 0.3 * noise.abs())
+            value.copy_(0.6 + 0.6 * noise.abs())
         elif value.ndim == 1:
             value.copy_(0.3 * noise)
         else:
