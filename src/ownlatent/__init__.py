@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ownlatent.encoder import Encoder, load_encoder
     from ownlatent.errors import UsageError
     from ownlatent.evaluation import evaluate
+    from ownlatent.exporting import export
     from ownlatent.training import Collapsed, Diverged, Run, RunFailed, Stopped, pretrain, resume
 
 __version__ = "0.1.0"
@@ -26,6 +27,7 @@ _HOMES = {
     "Stopped": "training",
     "UsageError": "errors",
     "evaluate": "evaluation",
+    "export": "exporting",
     "load_encoder": "encoder",
     "open_store": "embeddings",
     "pretrain": "training",
@@ -44,6 +46,7 @@ __all__ = [
     "UsageError",
     "diagnostics",
     "evaluate",
+    "export",
     "load_encoder",
     "methods",
     "objectives",

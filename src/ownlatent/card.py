@@ -63,17 +63,49 @@ def write_card(run: str | Path) -> Path:
         the path of the card.
     """
     run = Path(run)
-    encoder, config = _read(run / "encoder/config.json"), _read(run / "config.json")
-    verdict, evaluation = _read(run / "verdict.json"), _read(run / "evaluation.json")
+    path = run / "encoder" / "README.md"
+    fresh = path.with_suffix(".md.tmp")
+    fresh.write_text(card(_read(run / "encoder/config.json"), run), "utf-8")
+    fresh.replace(path)
+    return path
+
+
+def card(
+    encoder: Mapping[str, Any],
+    run: Path | None,
+    *,
+    title: str | None = None,
+    network: str | None = None,
+    library: str = "ownlatent",
+    license: str | None = None,
+    use: str | None = None,
+) -> str:
+    """The page itself.
+
+    Args:
+        encoder: the ``config.json`` of the encoder's folder.
+        run: the run's folder, as far as there is one.
+        title: [the folder's name]
+        network: the one that is there, where not all are.
+        library: that loads it.
+        license: of the weights, as Hugging Face calls it.
+        use: Python that loads it. [as ownlatent does]
+    """
+    folder = run or Path()  # where there is no run, none of its files
+    held = {
+        name: _read(folder / f"{name}.json") if run else {}
+        for name in ("config", "verdict", "evaluation")
+    }
+    config, verdict, evaluation = held.values()
     provenance = _part(encoder, "provenance")
     asked, plan = _part(config, "asked"), _part(config, "plan") or _part(provenance, "plan")
     method = str(provenance.get("method") or asked.get("method") or "an unknown method")
     backbone = str(encoder.get("backbone", "backbone"))
     words = _WORDS.get(str(_part(encoder, "preprocessing").get("kind")), _WORDS["images"])
     sections = (
-        _front(method, words),
-        _what(run, method, backbone, encoder, words),
-        _use(encoder, words),
+        _front(method, words, library, license),
+        _what(title or folder.resolve().name, method, backbone, encoder, network, words),
+        _use(encoder, words) if use is None else f"## Use\n\n```python\n{use}\n```",
         _verdict(verdict),
         _metrics(evaluation, words),
         _data(_part(config, "data") or _part(provenance, "data"), words),
@@ -81,31 +113,33 @@ def write_card(run: str | Path) -> Path:
         _table("Versions", _part(config, "versions") or _part(provenance, "versions")),
         _limits(evaluation, words),
     )
-    path = run / "encoder" / "README.md"
-    fresh = path.with_suffix(".md.tmp")
-    fresh.write_text("\n\n".join(section for section in sections if section) + "\n", "utf-8")
-    fresh.replace(path)
-    return path
+    return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _front(method: str, words: "_Words") -> str:
+def _front(method: str, words: "_Words", library: str, license: str | None) -> str:
     tags = ["self-supervised-learning", *([words.task] if words.task else [])]
     if re.fullmatch(r"[a-z0-9-]+", method):
         tags.append(method)
     pipeline = [f"pipeline_tag: {words.task}"] if words.task else []
-    lines = ["---", "library_name: ownlatent", *pipeline, "tags:"]
+    licence = [f"license: {license}"] if license else []
+    lines = ["---", f"library_name: {library}", *licence, *pipeline, "tags:"]
     return "\n".join([*lines, *(f"- {tag}" for tag in tags), "---"])
 
 
 def _what(
-    run: Path, method: str, backbone: str, encoder: Mapping[str, Any], words: "_Words"
+    title: str,
+    method: str,
+    backbone: str,
+    encoder: Mapping[str, Any],
+    network: str | None,
+    words: "_Words",
 ) -> str:
     features = encoder.get("num_features")
     length = f" of {features:,} numbers" if isinstance(features, int) else ""
-    networks = [_plain(name) for name in _rows(encoder.get("networks"))]
+    networks = [_plain(name) for name in ([network] if network else _rows(encoder.get("networks")))]
     held = f" It holds the {' and '.join(networks)} network{'s' * (len(networks) > 1)}."
     return (
-        f"# {_plain(run.resolve().name)}\n\n"
+        f"# {_plain(title)}\n\n"
         f"An encoder of {words.many}: `{_code(backbone)}`, pretrained without labels by "
         f"{_plain(method.upper())}. It turns {words.one} into a vector{length}."
         + (held if networks else "")
