@@ -33,7 +33,7 @@ import pyarrow as pa
 import torch
 
 import ownlatent as ol
-from benchmarks.kept import RESULTS
+from kept import RESULTS
 from ownlatent.demo import TEST, TRAIN
 from ownlatent.embeddings import open_store, write_embeddings
 from ownlatent.embeddings.lance import lancedb, open_table, reading
