@@ -31,9 +31,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pyarrow as pa
 import torch
+from kept import RESULTS
 
 import ownlatent as ol
-from benchmarks.kept import RESULTS
 from ownlatent.demo import TEST, TRAIN
 from ownlatent.embeddings import open_store, write_embeddings
 from ownlatent.embeddings.lance import lancedb, open_table, reading

@@ -145,6 +145,7 @@ def test_killed_it_goes_on(
 
 
 def test_lance_is_as_parquet(place: Path, tmp_path: Path) -> None:
+    tmp_path /= "a foldér"
     for dtype in ("float32", "float16"):
         files = [tmp_path / f"{dtype}.{form}" for form in ("parquet", "lance")]
         for file in files:
@@ -175,7 +176,9 @@ def test_from_the_command_line(place: Path, tmp_path: Path, capsys) -> None:
     main([*words, str(tmp_path / "t.parquet")])
     shown = capsys.readouterr().out
     assert "12 vectors" in shown and "1 unreadable" in shown
-    for name, sentence in (("t.parquet", "is there already"), ("t.npz", r"\.parquet")):
+    for name, sentence in (
+        ("t.parquet", "is there already"), ("t.npz", r"\.parquet"), ("my store.lance", "letters"),
+    ):  # fmt: skip
         with pytest.raises(SystemExit) as ended:
             main([*words, str(tmp_path / name)])
         assert ended.value.code == 2

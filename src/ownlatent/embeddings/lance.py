@@ -1,6 +1,7 @@
 """LanceDB, which a store that ends in ``.lance`` is a table of."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,22 @@ def lancedb() -> Any:
     return lancedb
 
 
+def require_name(path: Path) -> None:
+    """Refuse a name that LanceDB has no tables of."""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+\.lance", path.name):
+        raise UsageError(
+            f"The name of a Lance table has letters from a to z, digits, _, - and . only, and ends "
+            f"in .lance; got {path.name!r}: choose another, or take .parquet."
+        )
+
+
 def open_table(path: Path) -> Any:
     """The table in the folder ``path``.
 
     Raises:
-        UsageError: there is none, or lancedb is not installed.
+        UsageError: there is none, its name cannot be one, or lancedb is not installed.
     """
+    require_name(path)
     library = lancedb()
     try:
         return library.connect(path.resolve().parent).open_table(path.stem)

@@ -18,7 +18,7 @@ from ownlatent.data import Data, decode_canvases, open_source
 from ownlatent.data.parts import Part
 from ownlatent.embeddings import index
 from ownlatent.embeddings.encoders import digest
-from ownlatent.embeddings.lance import lancedb
+from ownlatent.embeddings.lance import lancedb, require_name
 from ownlatent.embeddings.store import FORMS, KEY
 from ownlatent.encoder import Encoder
 from ownlatent.errors import UsageError
@@ -98,6 +98,7 @@ def write_embeddings(
         raise UsageError(f"Vectors go into a Parquet file or a Lance table: give --out a name "
                          f"ending in .parquet or .lance; got {out}.")  # fmt: skip
     if out.suffix == ".lance":
+        require_name(out)
         lancedb()
     if out.exists():
         raise UsageError(f"{out} is there already; choose another --out or delete it.")
