@@ -29,7 +29,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Pictures(Dataset[Any]):
-    def __init__(self, images: np.ndarray[Any, Any], size: int) -> None:
+    def __init__(self, images: Any, size: int) -> None:
         self.images = images
         plain = {"input_size": size, "gaussian_blur": 0.0}
         self.views = BYOLTransform(BYOLView1Transform(**plain), BYOLView2Transform(**plain))
@@ -119,6 +119,21 @@ def train(
             torch.save(state | {"step": step + 1, "seconds": seconds}, kept)
             print(f"step {step + 1} of {steps}, loss {loss.item():.3f}", flush=True)
     return before + time.perf_counter() - began
+
+
+def on_tensors(backbone: nn.Module, features: int, *, size: int, steps: int) -> float:
+    """Seconds of ``steps`` steps whose views are at hand."""
+    net = LightlyBYOL(backbone, features).train()
+    trained = [p for p in net.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=LEARNING_RATE, momentum=0.9, weight_decay=5e-4)
+    views = [torch.randn(BATCH, 3, size, size) for _ in range(2)]
+    began = time.perf_counter()
+    for _ in range(steps):
+        net.follow()
+        optimizer.zero_grad()
+        net(*views).backward()
+        optimizer.step()
+    return time.perf_counter() - began
 
 
 def _batches(images: Any, size: int, workers: int, seed: int) -> Iterator[list[Tensor]]:
