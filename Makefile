@@ -1,7 +1,7 @@
 # `make demo` and `make test` need only Python 3.11-3.13 and make: the rest is fetched into .venv.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format ablations bench-views lock clean
+.PHONY: help setup demo test lint format ablations benchmarks bench-views lock clean
 
 # The first interpreter that really runs (version managers leave commands that only complain).
 PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3; do \
@@ -31,6 +31,9 @@ format: .venv/.installed  ## let ruff rewrite what it can
 
 ablations: .venv/.installed  ## the papers' claims as experiments (SCALE=tiny, cpu or gpu)
 	$(BIN)/python -m benchmarks.ablations --scale $(or $(SCALE),cpu) $(ARGS)
+
+benchmarks: .venv/.installed .venv-benchmark/.installed  ## every figure in docs/ again (DATA=folder)
+	$(BIN)/python benchmarks/everything.py $(or $(DATA),data) $(ARGS)
 
 bench-views: .venv-benchmark/.installed  ## compare the views with lightly's on this machine
 	.venv-benchmark/bin/python benchmarks/views.py $(ARGS)

@@ -1,4 +1,4 @@
-"""From a folder of JPEGs to optimizer steps: how long the first pass takes, and how long later ones.
+"""From a folder of JPEGs to optimizer steps: how long the first pass takes, and others.
 
     .venv-benchmark/bin/python benchmarks/pipeline.py FOLDER [--size 64] [--images 1500]
 
