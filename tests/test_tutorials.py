@@ -27,6 +27,7 @@ from ownlatent.cli import main
 from ownlatent.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
+DOTS = re.compile(r"(?:\\\.){3}(?!\\\.)")  # the last three of several, escaped
 PAGES = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 
 
@@ -104,7 +105,7 @@ def compare(example: Example) -> str | None:
 def pattern(shown: str) -> re.Pattern[str]:
     """What may be printed: a line of dots is any lines or none, dots within a line are anything."""
     lines = [
-        r"(?:.*\n)*" if line == "..." else re.escape(line).replace(r"\.\.\.", ".*") + r"\n"
+        r"(?:.*\n)*" if line == "..." else DOTS.sub(".*", re.escape(line)) + r"\n"
         for line in tidy(shown)
     ]
     return re.compile("".join(lines))
