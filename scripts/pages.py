@@ -28,15 +28,16 @@ FENCE = re.compile(r"^ *(```|~~~)")
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
 
 
-def main() -> None:
-    shutil.rmtree(OUT, ignore_errors=True)
-    pages = Pages(ROOT, OUT)
+def main(out: Path = OUT) -> None:
+    """Write every page of the site below ``out``."""
+    shutil.rmtree(out, ignore_errors=True)
+    pages = Pages(ROOT, out)
     for source in (*TOP, *documents(ROOT)):
         pages.place(source)
     pages.finish()
     for name, text in {**python_reference(), "commands.md": command_reference()}.items():
-        write(OUT / "reference" / name, text)
-    print(f"{sum(1 for _ in OUT.rglob('*.md'))} pages in {OUT.relative_to(ROOT)}")
+        write(out / "reference" / name, text)
+    print(f"{sum(1 for _ in out.rglob('*.md'))} pages in {out}")
 
 
 def documents(root: Path) -> list[str]:
