@@ -33,6 +33,7 @@ docs: .venv/.installed  ## build the site into build/site
 	$(INSTALL) --constraint requirements.lock --editable '.[docs]'
 	$(BIN)/python scripts/pages.py
 	$(BIN)/zensical build --clean --strict
+	$(BIN)/python scripts/pages.py --check build/site
 
 ablations: .venv/.installed  ## the papers' claims as experiments (SCALE=tiny, cpu or gpu)
 	$(BIN)/python -m benchmarks.ablations --scale $(or $(SCALE),cpu) $(ARGS)

@@ -1,6 +1,7 @@
 """Lay the pages of the site together in build/pages, from what the repository already has.
 
-    python scripts/pages.py     # `make docs` builds the site from them
+    python scripts/pages.py                # `make docs` builds the site from them
+    python scripts/pages.py --check SITE   # and asks whether it would fetch anything
 
 The documents stay where readers of the repository look for them. Here README.md becomes the first
 page, links are turned to where their targets stand in the site, what a page links to comes along
@@ -15,13 +16,18 @@ import os
 import posixpath
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "build" / "pages"
-TOP = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+TOP = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+}
 PICTURES = {".png", ".svg"}
 SHOWN = {".py": "python", ".toml": "toml", ".json": "json", ".sh": "bash", "": "text"}
 FENCE = re.compile(r"^ *(```|~~~)")
@@ -151,8 +157,9 @@ def reference(module: ModuleType, names: list[str]) -> str:
     parts = [f"# {module.__name__}", plain(inspect.getdoc(module) or "")]
     for name in names:
         value = getattr(module, name)
-        defined = inspect.isclass(value) or inspect.isroutine(value)
-        home = f"{value.__module__}.{value.__qualname__}" if defined else f"{module.__name__}.{name}"
+        home = f"{module.__name__}.{name}"
+        if inspect.isclass(value) or inspect.isroutine(value):
+            home = f"{value.__module__}.{value.__qualname__}"
         parts.append(f"::: {home}\n    options:\n      heading: {name}\n      toc_label: {name}")
     return "\n\n".join(parts) + "\n"
 
@@ -171,26 +178,53 @@ def command_reference() -> str:
     names = [get_args(each)[1].name for each in get_args(Command)]
     parts = ["# Commands", "What each command says of itself when called with `--help`."]
     for name in names:
-        parts.append(f"## ownlatent {name}\n\n```text\n{command_help(name)}\n```")
+        parts += [f"## ownlatent {name}", list_options(command_help(name))]
     return "\n\n".join(parts) + "\n"
 
 
 def command_help(name: str) -> str:
-    """The help of one command, without the boxes that it draws in a terminal."""
+    """The help of one command, in lines as long as they like."""
     from ownlatent.cli import main
 
-    os.environ["COLUMNS"] = "92"
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "1000"
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
         main([name, "--help"])
-    lines = []
-    for line in said.getvalue().splitlines():
-        if line.startswith("╰"):
-            continue
-        heading = re.match(r"╭─ (.*?) ─*╮", line)
-        line = f"\n{heading[1]}" if heading else re.sub(r"^│( .*?) *│$", r" \1", line)
-        lines.append(line.rstrip())
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    os.environ.pop("COLUMNS")
+    if before is not None:
+        os.environ["COLUMNS"] = before
+    return said.getvalue()
+
+
+def list_options(text: str) -> str:
+    """A command's help as Markdown: what it does, then its options, one below the other.
+
+    Within a box or under a ruler an option begins a line, and what is said of it stands beside or
+    below it, further in.
+    """
+    heading = r"^[ ╭─]*(?:positional arguments|options)[ ─╮]*$"
+    about, *boxes = re.split(heading, text, flags=re.MULTILINE)
+    usage, _, about = about.strip().partition("\n")
+    lines = [f"```text\n{_set(usage.removeprefix('usage: '))}\n```", about.strip(), ""]
+    for box in boxes:
+        for line in box.splitlines():
+            line = line.strip("│╰─╯\n").rstrip()
+            words = line.strip(" -│╭╰─╮╯")
+            if not words or "show this help" in line:
+                continue
+            if len(line) - len(line.lstrip()) <= 3:  # an option
+                option, _, said = line.strip().partition("  ")
+                lines.append(f"- **`{_set(option)}`** {_set(said.strip())}".rstrip())
+            else:
+                lines[-1] += f" {_set(line.strip())}"
+    return "\n".join(lines)
+
+
+def _set(words: str) -> str:
+    """Help without what says only that an option may be left out."""
+    words = words.replace("{None}|", "").replace("{None,", "{")
+    return re.sub(r" \(default: (None)?\)", "", words)
 
 
 def write(path: Path, text: str) -> None:
@@ -198,5 +232,20 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
+def fetched(site: Path) -> list[str]:
+    """What the built pages would fetch from outside by themselves: it should be nothing."""
+    outside = re.compile(
+        r"""<(?:script|img|iframe|source|link(?![^>]*rel="canonical"))\b[^>]*?\s"""
+        r"""(?:src|href)=["']?((?:https?:)?//[^"'\s>]+)"""
+    )
+    return [
+        f"{page.relative_to(site)}: {address}"
+        for page in sorted(site.rglob("*.html"))
+        for address in outside.findall(page.read_text())
+    ]
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--check"]:
+        raise SystemExit("\n".join(fetched(Path(sys.argv[2]))) or 0)
     main()

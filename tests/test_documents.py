@@ -5,7 +5,6 @@ import inspect
 import io
 import re
 import shlex
-import sys
 from pathlib import Path
 from typing import get_args
 
@@ -15,10 +14,9 @@ import yaml
 
 import ownlatent as ol
 from ownlatent.cli import Command, main
+from scripts import pages
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
-import pages  # noqa: E402
 
 TOP = ("README.md", "CONTRIBUTING.md")
 DOCUMENTS = [*(ROOT / name for name in TOP), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -26,9 +24,7 @@ FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 COMMANDS = {get_args(each)[1].name for each in get_args(Command)}
 # options of other programs, and of this repository's scripts
-OTHERS = {"--constraint", "--help", "--images", "--nnodes", "--nproc-per-node", "--rdzv-backend"}
-OTHERS |= {"--rdzv-endpoint", "--rdzv-id", "--reference", "--scale", "--seeds", "--set", "--size"}
-OTHERS |= {"--no-requeue", "--only", "--signal", "--steps", "--strict"}
+OTHERS = {"--directory", "--nproc-per-node", "--only", "--scale", "--seeds"}
 
 
 def name(document: Path) -> str:
@@ -131,7 +127,7 @@ def test_every_page_in_the_menu_is_there(site: Path) -> None:
         pass
 
     Reader.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
-    menu = yaml.load((ROOT / "mkdocs.yml").read_text(), Reader)["nav"]  # noqa: S506 (a SafeLoader)
+    menu = yaml.load((ROOT / "mkdocs.yml").read_text(), Reader)["nav"]
 
     def leaves(entry: object) -> list[str]:
         if isinstance(entry, str):
@@ -147,7 +143,9 @@ def test_every_page_in_the_menu_is_there(site: Path) -> None:
     assert ours <= set(listed), "a document that the menu does not list"
 
 
-def test_the_reference_has_every_public_name_and_command(site: Path) -> None:
+def test_the_reference_has_every_public_name_and_command(
+    site: Path, options: dict[str, set[str]]
+) -> None:
     face = (site / "reference" / "ownlatent.md").read_text()
     for public in ol.__all__:
         value = getattr(ol, public)
@@ -165,7 +163,26 @@ def test_the_reference_has_every_public_name_and_command(site: Path) -> None:
             assert f"heading: {public}\n" in face
     assert "heading: BYOL\n" in (site / "reference" / "methods.md").read_text()
     commands = (site / "reference" / "commands.md").read_text()
-    assert re.findall(r"^## ownlatent (\w+)$", commands, re.MULTILINE) and all(
-        f"## ownlatent {command}\n" in commands for command in COMMANDS
-    )
-    assert "--batch-size" in commands and "│" not in commands
+    _, *sections = re.split(r"^## ownlatent (\w+)$", commands, flags=re.MULTILINE)
+    said = dict(zip(sections[::2], sections[1::2], strict=True))
+    assert set(said) == COMMANDS
+    for command, text in said.items():
+        listed = set(re.findall(r"--[a-z][a-z0-9-]*", "".join(re.findall(r"- \*\*`.*?`", text))))
+        assert listed == options[command] - {"--help"}
+
+
+@pytest.mark.parametrize(
+    ("page", "found"),
+    [
+        ('<a href="https://arxiv.org/abs/2006.07733">', False),  # only where a reader clicks
+        ('<script src="assets/bundle.js"></script><img src="../a.png">', False),
+        ('<link rel="stylesheet" href="https://example.org/a.css">', True),
+        ('<script async src="https://example.org/shim"></script>', True),
+        ('<img alt="" src="//example.org/a.png">', True),
+    ],
+)
+def test_a_page_that_would_fetch_from_outside_is_found(
+    page: str, found: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "page.html").write_text(page)
+    assert bool(pages.fetched(tmp_path)) is found

@@ -1,9 +1,9 @@
 """The tutorials do what they say: their code is run, in order, and prints what they show.
 
 Of each page in docs/tutorials the ``python`` and ``sh`` blocks are run in an empty folder, and a
-``text`` block is what the block before it printed, ``...`` standing for what differs from run to run.
-Spaces and empty lines do not count. A command whose comment says ``exit code 1`` must end so; all others must succeed. Blocks in
-other languages are only to be read.
+``text`` block is what the block before it printed, ``...`` standing for what differs from run to
+run; spaces and empty lines do not count. A command whose comment says ``exit code 1`` must end so;
+all others must succeed. Blocks in other languages are only to be read.
 """
 
 import contextlib
@@ -155,7 +155,7 @@ def test_tutorial(page: Path, desk: Path) -> None:
 )
 def test_a_page_that_is_wrong_is_found(page: str, complaint: str, desk: Path) -> None:
     (desk / "page.md").write_text(page)
-    with pytest.raises(Exception) as found:  # noqa: B017, PT011 (Sybil's or the block's own)
+    with pytest.raises(Exception) as found:
         for example in SYBIL.parse(desk / "page.md").examples():
             example.evaluate()
     assert complaint in f"{found.type.__name__} {found.value}"
