@@ -1,7 +1,7 @@
 # `make demo` and `make test` need only Python 3.11-3.13 and make: the rest is fetched into .venv.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format ablations benchmarks bench-views lock clean
+.PHONY: help setup demo test lint format docs ablations benchmarks bench-views lock clean
 
 # The first interpreter that really runs (version managers leave commands that only complain).
 PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3; do \
@@ -28,6 +28,12 @@ lint: .venv/.installed  ## ruff and mypy
 format: .venv/.installed  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/.installed  ## build the site into build/site
+	$(INSTALL) --constraint requirements.lock --editable '.[docs]'
+	$(BIN)/python scripts/pages.py
+	$(BIN)/zensical build --clean --strict
+	$(BIN)/python scripts/pages.py --check build/site
 
 ablations: .venv/.installed  ## the papers' claims as experiments (SCALE=tiny, cpu or gpu)
 	$(BIN)/python -m benchmarks.ablations --scale $(or $(SCALE),cpu) $(ARGS)
