@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ownlatent.data.placement import Place, gigabytes
+from ownlatent.memory import to_device
 
 _STATISTICS_ROWS = 1024  # the mean is then known to about 3 % of the spread between images
 _CHUNK = 32
@@ -57,12 +58,10 @@ class Canvases:
         device = torch.device(device)
         # torch cannot index uint16, so the same bits are moved as int16.
         words = self.pixels.view(torch.int16) if self._is_deep else self.pixels
-        chosen = words.index_select(0, rows.to(words.device)).contiguous()
-        if words.device.type == "cpu" and device.type == "cuda":
-            chosen = chosen.pin_memory()  # so that the copy overlaps with computing
-        chosen = chosen.to(device, non_blocking=True)
+        chosen = words.index_select(0, to_device(rows, words.device)).contiguous()
+        chosen = to_device(chosen, device)
         pixels = chosen.view(torch.uint16) if self._is_deep else chosen
-        return pixels, self.sizes[rows].to(device), self.ids[rows].to(device)
+        return pixels, to_device(self.sizes[rows], device), to_device(self.ids[rows], device)
 
     def channel_statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each channel, 1 being the brightest value there is.
