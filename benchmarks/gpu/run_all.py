@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.gpu.common import Budget, parser
 
 SCRIPTS: dict[str, tuple[float, list[str]]] = {
-    "views": (4, []), "step": (8, []), "lightly_step": (6, []), "cifar": (9, []),
+    "views": (5, []), "step": (8, []), "lightly_step": (6, []), "cifar": (9, []),
     "imagenette": (9, []), "ablations": (9, []),
 }  # fmt: skip
 """Minutes at most in one call, and options."""

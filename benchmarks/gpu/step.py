@@ -91,6 +91,11 @@ TOY = [
     Case("byol", "small-resnet", "fp32", "eager", warm=1, steps=2),
     Case("barlow-twins", "small-vit", "bf16", "eager", warm=1, steps=2),
 ]
+TOY_GPU = [
+    Case("byol", "small-resnet", mode="compiled", warm=2, steps=2),
+    Case("byol", "small-resnet", mode="graphs", warm=3, steps=2),
+]
+"""What a CPU does not do, or takes a minute for."""
 WATCHED, PROFILED = 3, 2
 """Steps after the timed ones in which the host's waits are noted, and kernels profiled."""
 
@@ -98,7 +103,7 @@ WATCHED, PROFILED = 3, 2
 def main() -> None:
     given = parser(__doc__).parse_args()
     budget = Budget(given.minutes)
-    cases = TOY if given.toy else CASES
+    cases = [*TOY, *(TOY_GPU if DEVICE.type == "cuda" else [])] if given.toy else CASES
     limits = Limits(given.toy)
     todo: dict[str, Callable[[], Cell]] = {
         case.name: functools.partial(measure, case, limits, given.toy) for case in cases
