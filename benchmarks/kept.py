@@ -56,14 +56,15 @@ def fill(
             name, error = started[done], done.exception()
             if error is None:
                 given = read_record(record) | {name: done.result()}  # others may fill it as well
-                _write(record, given)
+                write_record(record, given)
             failed += error is not None
             told = f"failed: {error}" if error else "done"
             print(f"{number}/{len(started)} {name} {told}", flush=True)
     return failed
 
 
-def _write(record: Path, given: dict[str, Any]) -> None:
+def write_record(record: Path, given: dict[str, Any]) -> None:
+    """Replace a record: at every moment the old or the new one is whole."""
     fresh = record.with_suffix(".tmp")
     lines = (f"{json.dumps(name)}: {json.dumps(given[name])}" for name in sorted(given))
     fresh.write_text("{\n" + ",\n".join(lines) + "\n}\n")

@@ -26,6 +26,17 @@ def give_back_freed() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """``tensor`` on ``device``, which the host does not wait for.
+
+    A plain copy to a GPU waits until all that was asked of it before is done, so that it then idles
+    while the next kernels are launched. From pinned memory the copy takes its turn.
+    """
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 @cache
 def keep_freed() -> None:
     """Let this process keep the memory that it frees, instead of giving it back page by page.

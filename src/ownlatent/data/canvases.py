@@ -12,6 +12,7 @@ from torch import Tensor
 from ownlatent.data.canvas import CanvasShape
 from ownlatent.data.placement import Place, gigabytes
 from ownlatent.data.statistics import channel_statistics
+from ownlatent.memory import to_device
 
 _WHERE = {"device": "on the device", "host": "in host memory", "disk": "on disk"}
 
@@ -58,12 +59,10 @@ class Canvases:
         device = torch.device(device)
         # torch cannot index uint16, so the same bits are moved as int16.
         words = self.pixels.view(torch.int16) if self._is_deep else self.pixels
-        chosen = words.index_select(0, rows.to(words.device)).contiguous()
-        if words.device.type == "cpu" and device.type == "cuda":
-            chosen = chosen.pin_memory()  # so that the copy overlaps with computing
-        chosen = chosen.to(device, non_blocking=True)
+        chosen = words.index_select(0, to_device(rows, words.device)).contiguous()
+        chosen = to_device(chosen, device)
         pixels = chosen.view(torch.uint16) if self._is_deep else chosen
-        return pixels, self.sizes[rows].to(device), self.ids[rows].to(device)
+        return pixels, to_device(self.sizes[rows], device), to_device(self.ids[rows], device)
 
     def expect(self, coming: Iterator[Tensor]) -> None:
         """Nothing: all batches are there."""

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ownlatent.memory import to_device
+
 
 @dataclass(frozen=True, kw_only=True)
 class Held(ABC):
@@ -45,4 +47,5 @@ class Held(ABC):
 
     def batch(self, rows: Tensor, device: str | torch.device) -> tuple[Tensor, None, Tensor]:
         """The samples in ``rows`` (int64 ``[B]``): content ``[B, ...]``, no sizes, and ids."""
-        return self.content[rows].to(device), None, self.ids[rows].to(device)
+        device = torch.device(device)
+        return to_device(self.content[rows], device), None, to_device(self.ids[rows], device)

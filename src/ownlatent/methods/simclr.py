@@ -61,7 +61,7 @@ class SimCLR(Method):
     def forward(self, views: list[Tensor]) -> Outcome:
         features, local = self.online.together(views)
         z = [gather(each) for each in local]
-        kept = None
+        kept, keys = None, z  # without a queue there are no keys, and the loss asks for none
         if self.memory:
             keys = [gather(key) for key in self.target.together(views[:GLOBAL])[1]]
             kept = F.normalize(widen(keys[0]), dim=1)

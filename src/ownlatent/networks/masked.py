@@ -9,6 +9,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from ownlatent.errors import UsageError
+from ownlatent.memory import to_device
 from ownlatent.networks.frozen import sincos
 from ownlatent.networks.world import own, world_size
 
@@ -48,7 +49,7 @@ def random_order(count: int, length: int, key: tuple[int, ...], device: torch.de
     hashed = hashlib.blake2b(repr(key).encode(), digest_size=4).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(hashed, "big"))
     noise = torch.rand(count * world_size(), length, generator=generator, device="cpu")
-    return own(noise).argsort(1).to(device)
+    return to_device(own(noise).argsort(1), device)
 
 
 def patchify(images: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,7 +1,6 @@
 """A backbone and the projector on top of it: what BYOL calls f and g."""
 
 from collections.abc import Callable, Sequence
-from itertools import groupby
 from typing import Any
 
 import torch
@@ -25,11 +24,12 @@ class Tower(nn.Module):
     def together(self, views: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Features and projections of each view, with one batch-norm batch per resolution in the
         backbone and one for all views in the projector, as SwAV and DINO have it."""
-        features = [
-            each
-            for _, alike in groupby(views, lambda view: view.shape[-2:])
-            for each in as_one(self.backbone, list(alike))
-        ]
+        features: list[Tensor] = []
+        start = 0
+        for end in range(1, len(views) + 1):  # itertools.groupby would break a compiled graph
+            if end == len(views) or views[end].shape[-2:] != views[start].shape[-2:]:
+                features += as_one(self.backbone, list(views[start:end]))
+                start = end
         return features, as_one(self.projector, features)
 
 

@@ -19,12 +19,16 @@ _LARS: dict[str, dict[str, Any]] = {
 
 
 def optimizer(
-    name: str, groups: Sequence[dict[str, Any]], lr: float, momentum: float = 0.9
+    name: str,
+    groups: Sequence[dict[str, Any]],
+    lr: float,
+    momentum: float = 0.9,
+    fused: bool | None = None,
 ) -> Optimizer:
     """LARS in one of three papers' forms, SGD with momentum, or AdamW over
-    :func:`parameter_groups`."""
+    :func:`parameter_groups`; ``fused`` is of torch's two, whose step is then one kernel."""
     if name in _LARS:
         return LARS(groups, lr=lr, momentum=momentum, **_LARS[name])
     if name == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=momentum)
-    return torch.optim.AdamW(groups, lr=lr)
+        return torch.optim.SGD(groups, lr=lr, momentum=momentum, fused=fused)
+    return torch.optim.AdamW(groups, lr=lr, fused=fused)

@@ -44,12 +44,14 @@ class Feed:
         run.samples.expect(self._coming(step))
         content, sizes, ids = run.samples.batch(torch.cat(rows), device)
         self._clock.lap("data")
-        views = run.views(content, ids, torch.tensor(epoch, device=device), run.config.seed, sizes)
+        # Filled in there: a number made here and copied would make the host wait for the device.
+        count = torch.full((), epoch, device=device)
+        views = run.views(content, ids, count, run.config.seed, sizes)
         views = [channels_last(view) for view in views]
-        parts = zip(*(view.split(len(rows[0])) for view in views), strict=True)
-        made = [(row, list(pair)) for row, pair in zip(rows, parts, strict=True)]
-        count = run.plan.accumulate
-        self._ready = {each: made[n * count : (n + 1) * count] for n, each in enumerate(steps)}
+        cut = zip(*(view.split(len(rows[0])) for view in views), strict=True)
+        made = [(row, list(pair)) for row, pair in zip(rows, cut, strict=True)]
+        parts = run.plan.accumulate
+        self._ready = {each: made[n * parts : (n + 1) * parts] for n, each in enumerate(steps)}
         self._clock.lap("views")
 
     def _together(self, step: int) -> range:

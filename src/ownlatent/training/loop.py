@@ -5,6 +5,7 @@ import hashlib
 import torch
 
 from ownlatent.config import Plan
+from ownlatent.memory import to_device
 from ownlatent.optim import set_rates
 from ownlatent.schedules import cosine, warmup_cosine, warmup_steps
 from ownlatent.training.clock import Clock
@@ -44,7 +45,7 @@ def train(run: Session, observer: Observer, keeper: Keeper, clock: Clock, start:
         clock.lap("optimizer")
         run.method.after_step(step, total, torch.cat(kept) if kept else None)
         clock.lap("target")
-        labels = None if samples.labels is None else samples.labels[rows].to(device)
+        labels = None if samples.labels is None else to_device(samples.labels[rows], device)
         observer.see(step, outcome, labels, loss)
         if (step + 1) % run.config.log_every == 0 or step + 1 == total:
             values = {"epoch": run.batches.epoch(step), "lr": lr}
@@ -68,11 +69,9 @@ def settle_gradients(run: Session, epoch: float) -> None:
     """Clip what is to be clipped, and leave no gradient to what is held."""
     if run.plan.clip is not None:  # tensor by tensor, as DINO (METHODS.md §12.16)
         gradients = [p.grad for p in run.method.parameters() if p.grad is not None]
-        scales = [
-            (run.plan.clip / (norm + 1e-6)).clamp(max=1.0)
-            for norm in torch._foreach_norm(gradients)
-        ]
-        torch._foreach_mul_(gradients, scales)
+        norms = torch.stack(torch._foreach_norm(gradients))
+        scales = (run.plan.clip / (norms + 1e-6)).clamp(max=1.0)
+        torch._foreach_mul_(gradients, scales.unbind())
     for parameter in run.method.held(epoch):
         parameter.grad = None  # not 0: the optimizer would still decay and move it
 

@@ -112,8 +112,11 @@ def prepare(config: Pretrain, samples: Samples, settled: Plan | None = None) -> 
         predictor_lr=settled.predictor_lr,
         predictor_fixed=settled.predictor_fixed,
     )
+    fused = True if device.type == "cuda" else None  # on a CPU torch's default, with its bits
     trained, optimizer = fabric.setup(
-        method, make_optimizer(settled.optimizer, groups, settled.lr), move_to_device=True
+        method,
+        make_optimizer(settled.optimizer, groups, settled.lr, fused=fused),
+        move_to_device=True,
     )
     batches = Batches(
         samples.ids,

@@ -58,7 +58,8 @@ def colours(recipe: Recipe, draw: Draw, channels: int) -> Colour:
     device = draw.contrast.device
     batch, rgb = len(draw.contrast), channels == 3
     eye = torch.eye(channels, device=device)
-    gray = torch.tensor(GRAY, device=device) if rgb else torch.full_like(eye[0], 1 / channels)
+    weights = GRAY if rgb else [1 / channels] * channels
+    gray = torch.stack([torch.full((), weight, device=device) for weight in weights])
     to_gray = gray.expand(channels, channels)  # every row is the luma
 
     additive = recipe.style == "deepmind"

@@ -1,7 +1,6 @@
 """Drawing the parameters of a view: a pure function of (seed, epoch, sample id, view)."""
 
 import math
-from itertools import permutations
 from typing import NamedTuple
 
 import torch
@@ -11,7 +10,6 @@ from ownlatent.philox import uniform
 from ownlatent.views.recipe import Recipe
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
-_ORDERS = tuple(permutations(range(4)))
 
 
 class Draw(NamedTuple):
@@ -72,7 +70,6 @@ def draw(
         return torch.where(jitter, (2.0 * draw - 1.0) * strength, 0.0)
 
     brightness = offset if recipe.style == "deepmind" else factor
-    orders = torch.tensor(_ORDERS, device=ids.device)
     low, high = recipe.sigma
     return Draw(
         top=top * scale_y,
@@ -84,7 +81,7 @@ def draw(
         contrast=factor(u[5], recipe.contrast),
         saturation=factor(u[6], recipe.saturation),
         hue=offset(u[7], recipe.hue),
-        order=orders[(u[8] * len(_ORDERS)).to(torch.int64)],
+        order=ordered((u[8] * 24).to(torch.int64)),
         grayscale=u[9] < recipe.grayscale,
         # One uniform serves both questions: below the probability it blurs, and u/p is uniform.
         sigma=torch.where(
@@ -92,6 +89,26 @@ def draw(
         ),
         solarize=u[11] < recipe.solarize,
     )
+
+
+def ordered(number: Tensor) -> Tensor:
+    """The orders of four operations, counted as ``itertools.permutations`` does.
+
+    Worked out and not looked up: a table would have to be copied to the device in every call.
+
+    Args:
+        number: int64 ``[B]`` in ``0 .. 23``.
+
+    Returns:
+        int64 ``[B, 4]``.
+    """
+    first, second, swap = number // 6, number // 2 % 3, number % 2
+    second = second + (second >= first)  # of the three that are left
+    one_is_zero = (first * second == 0).to(number.dtype)
+    low = one_is_zero * (1 + (first + second == 1).to(number.dtype))
+    high = 6 - first - second - low
+    third = low + swap * (high - low)
+    return torch.stack([first, second, third, low + high - third], dim=1)
 
 
 def _box(
