@@ -14,6 +14,7 @@ import tyro
 
 from ownlatent.cli.about import Demo, Doctor, Methods, Runs
 from ownlatent.cli.ending import end
+from ownlatent.cli.explore import Explore
 from ownlatent.cli.look import Attention, Report, Views
 from ownlatent.cli.measure import Diagnose, Evaluate, Transfer
 from ownlatent.cli.train import Resume, pretrain
@@ -42,6 +43,7 @@ Command = (
     | Annotated[Select, tyro.conf.subcommand("select")]
     | Annotated[Classify, tyro.conf.subcommand("classify")]
     | Annotated[Clusters, tyro.conf.subcommand("clusters")]
+    | Annotated[Explore, tyro.conf.subcommand("explore")]
     | Annotated[Views, tyro.conf.subcommand("views")]
     | Annotated[Attention, tyro.conf.subcommand("attention")]
     | Annotated[Report, tyro.conf.subcommand("report")]
