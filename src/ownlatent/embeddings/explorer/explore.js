@@ -221,7 +221,7 @@ function render() {
   const [pr, pg, pb] = rgb("--paper");
   pixels.fill((0xff << 24 | pb << 16 | pg << 8 | pr) >>> 0);
   const zoomed = view.scale / least;
-  const size = (count > 20000 ? 1.7 : count > 4000 ? 2.3 : 3.2) * Math.min(2, Math.max(0.8, Math.sqrt(zoomed)));
+  const size = (count > 20000 ? 1.5 : count > 1500 ? 2.2 : 3.2) * Math.min(2, Math.max(0.8, Math.sqrt(zoomed)));
   const dot = disc(size * ratio), margin = 2 + size * ratio;
   let sight = 0;
   for (const wanted of [0, 1]) for (let row = 0; row < count; row++) {
