@@ -215,7 +215,8 @@ def test_no_picture_of_what_lies_outside(running: Running, row: int) -> None:
     ["thumbnail/../../secret.png", "../secret.png", "thumbnail/%2e%2e%2fsecret.png",
      "..%2f..%2fetc/passwd", "thumbnail//etc/passwd", "/etc/passwd", "explore.py", "serve.py",
      "thumbnail/-1", "thumbnail/66", "thumbnail/1e1", "thumbnail/0x1",
-     "thumbnail/99999999999999999999", "thumbnail", "thumbnail/", "images/", "near/66", "report.css/../../../errors.py", "%00"],
+     "thumbnail/99999999999999999999", "thumbnail", "thumbnail/", "images/", "near/66",
+     "report.css/../../../errors.py", "%00"],
 )  # fmt: skip
 def test_paths_are_not_taken(running: Running, path: str) -> None:
     status, _, content = running.own(path)
@@ -262,8 +263,9 @@ def test_only_the_page_may_write(running: Running, place: Place) -> None:
     assert running.own("save")[0] == 405
     for method in ("PUT", "DELETE", "OPTIONS", "TRACE"):
         assert running.own("save", method=method, Origin=own)[0] == 405
-    for bad in ("", "[]", "{}", '{"rows": []}', '{"rows": [66]}', '{"rows": [-1]}', 
-                '{"rows": "0"}', '{"rows": [true]}', '{"rows": [0.5]}', '{"rows": ["../x"]}', "[" * 5000):  # fmt: skip
+    for bad in ("", "[]", "{}", '{"rows": []}', '{"rows": [66]}', '{"rows": [-1]}',
+                '{"rows": "0"}', '{"rows": [true]}', '{"rows": [0.5]}', '{"rows": ["../x"]}',
+                "[" * 5000):  # fmt: skip
         assert running.post("save", bad)[0] == 400, bad
     assert sorted(place.store.parent.iterdir()) == before
 

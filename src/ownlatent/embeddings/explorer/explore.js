@@ -180,10 +180,11 @@ function fit() {
     const x = points[2 * row], y = points[2 * row + 1];
     if (x < left) left = x; if (x > right) right = x; if (y < bottom) bottom = y; if (y > up) up = y;
   }
-  const room = [Math.max(wide - 2 * TILE, 80), Math.max(high - 150, 80)]; // the tools and the legend lie over it
+  const above = 62, below = document.querySelector(".legend-box").offsetHeight + 26; // what lies over it
+  const room = [Math.max(wide - 1.6 * TILE, 80), Math.max(high - above - below, 80)];
   least = Math.min(room[0] / Math.max(right - left, 1e-6), room[1] / Math.max(up - bottom, 1e-6));
   if (!isFinite(least) || least > 1e5) least = 200;
-  view = { x: (left + right) / 2, y: (bottom + up) / 2, scale: least };
+  view = { x: (left + right) / 2, y: (bottom + up) / 2 + (above - below) / 2 / least, scale: least };
   spots.clear(); draw();
 }
 function zoom(by, x = wide / 2, y = high / 2) {
@@ -343,6 +344,8 @@ function marks(size) {
     for (const row of near) { pen.moveTo(x, y); pen.lineTo(px(row), py(row)); }
     pen.stroke(); pen.globalAlpha = 1;
     for (const row of near) ring(row, size + 2.5, 1.5, accent);
+    const own = tiles.find((one) => one[0] === chosen);
+    if (own) square(pictures.get(chosen), own[1], own[2], 2 * own[3] - 4); // over lines and rings
     ring(chosen, size + 6, 5, paper); ring(chosen, size + 6, 2.5, accent);
   }
   if (lit >= 0) { ring(lit, size + 5, 5, paper); ring(lit, size + 5, 2.5, ink); }

@@ -6,6 +6,7 @@ import secrets
 import socket
 import sys
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -87,10 +88,8 @@ def explore(
                 timeout_graceful_shutdown=1,
             )
         )  # fmt: skip
-        try:
+        with suppress(KeyboardInterrupt):  # raised again once all is closed
             server.run(sockets=[listening])
-        except KeyboardInterrupt:  # raised again once all is closed
-            pass
         print("Stopped.")
 
 
