@@ -234,8 +234,14 @@ function render() {
   }
   pen.setTransform(1, 0, 0, 1, 0, 0); pen.putImageData(image, 0, 0); pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   tiles = [];
-  if ($("pictures").checked && sight <= CROWD && pictured.includes(1)) tile();
-  marks(size); shape();
+  if ($("pictures").checked && sight <= CROWD && pictured.includes(1)) lay();
+  marks(size, false);
+  for (const [row, x, y, half] of tiles) {
+    rounded(x - half, y - half, 2 * half, 5);
+    pen.fillStyle = css[shade[row]]; pen.fill();
+    square(pictures.get(row), x, y, 2 * half - 4);
+  }
+  marks(size, true); shape();
 }
 function splat(dot, x, y, w, h, colour) {
   const r = colour & 255, g = colour >>> 8 & 255, b = colour >>> 16 & 255;
@@ -270,19 +276,14 @@ function places(scale) {
   return kept;
 }
 let tiles = []; // [row, x, y, half a side]
-function tile() {
+function lay() {
   const level = least * 2 ** Math.floor(Math.log2(view.scale / least));
   const side = TILE * view.scale / level - 4;
   const wanted = [];
   for (const row of places(level)) {
     const x = px(row), y = py(row);
     if (x < -side || y < -side || x > wide + side || y > high + side) continue;
-    const picture = thumbnail(row, wanted);
-    if (!picture) continue;
-    tiles.push([row, x, y, side / 2]);
-    rounded(x - side / 2, y - side / 2, side, 5);
-    pen.fillStyle = css[shade[row]]; pen.fill();
-    square(picture, x, y, side - 4);
+    if (thumbnail(row, wanted)) tiles.push([row, x, y, side / 2]);
   }
   asked = wanted; next();
 }
@@ -323,31 +324,29 @@ function ring(row, radius, width, colour) {
   else { pen.beginPath(); pen.arc(x, y, radius, 0, 7); }
   pen.stroke();
 }
-function marks(size) {
+function marks(size, over) { // those of pictures lie over them, those of dots under
   const style = getComputedStyle(document.documentElement);
   const ink = style.getPropertyValue("--ink"), paper = style.getPropertyValue("--paper"), accent = style.getPropertyValue("--accent");
-  if (pickedCount) {
-    const shown = new Map(tiles.map((one) => [one[0], one]));
-    pen.lineWidth = 1.6; pen.strokeStyle = ink;
-    for (let row = 0; row < count; row++) {
-      if (!picked[row]) continue;
-      const x = px(row), y = py(row), one = shown.get(row);
-      if (x < -40 || y < -40 || x > wide + 40 || y > high + 40) continue;
-      if (one) { pen.lineWidth = 3; rounded(x - one[3], y - one[3], 2 * one[3], 5); pen.stroke(); pen.lineWidth = 1.6; }
-      else { pen.beginPath(); pen.arc(x, y, size + 1.8, 0, 7); pen.stroke(); }
-    }
+  const shown = new Map(tiles.map((one) => [one[0], one]));
+  pen.strokeStyle = ink; pen.lineWidth = over ? 3 : 1.6;
+  for (let row = 0; pickedCount && row < count; row++) {
+    const one = shown.get(row);
+    if (!picked[row] || Boolean(one) !== over) continue;
+    const x = px(row), y = py(row);
+    if (x < -40 || y < -40 || x > wide + 40 || y > high + 40) continue;
+    if (one) rounded(x - one[3], y - one[3], 2 * one[3], 5);
+    else { pen.beginPath(); pen.arc(x, y, size + 1.8, 0, 7); }
+    pen.stroke();
   }
-  if (chosen >= 0) {
-    const x = px(chosen), y = py(chosen);
+  if (chosen >= 0 && !over) {
     pen.globalAlpha = 0.45; pen.lineWidth = 1; pen.strokeStyle = accent;
     pen.beginPath();
-    for (const row of near) { pen.moveTo(x, y); pen.lineTo(px(row), py(row)); }
+    for (const row of near) { pen.moveTo(px(chosen), py(chosen)); pen.lineTo(px(row), py(row)); }
     pen.stroke(); pen.globalAlpha = 1;
-    for (const row of near) ring(row, size + 2.5, 1.5, accent);
-    const own = tiles.find((one) => one[0] === chosen);
-    if (own) square(pictures.get(chosen), own[1], own[2], 2 * own[3] - 4); // over lines and rings
-    ring(chosen, size + 6, 5, paper); ring(chosen, size + 6, 2.5, accent);
   }
+  for (const row of near) if (shown.has(row) === over) ring(row, size + 2.5, over ? 2.5 : 1.5, accent);
+  if (!over) return;
+  if (chosen >= 0) { ring(chosen, size + 6, 5, paper); ring(chosen, size + 6, 2.5, accent); }
   if (lit >= 0) { ring(lit, size + 5, 5, paper); ring(lit, size + 5, 2.5, ink); }
 }
 function shape() {
