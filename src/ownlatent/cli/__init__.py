@@ -16,6 +16,7 @@ from ownlatent.cli.about import Demo, Doctor, Methods, Runs
 from ownlatent.cli.completion import Completion
 from ownlatent.cli.ending import end
 from ownlatent.cli.export import Export
+from ownlatent.cli.explore import Explore
 from ownlatent.cli.look import Attention, Report, Views
 from ownlatent.cli.measure import Diagnose, Evaluate, Transfer
 from ownlatent.cli.train import Resume, pretrain
@@ -45,6 +46,7 @@ Command = (
     | Annotated[Classify, tyro.conf.subcommand("classify")]
     | Annotated[Clusters, tyro.conf.subcommand("clusters")]
     | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Explore, tyro.conf.subcommand("explore")]
     | Annotated[Views, tyro.conf.subcommand("views")]
     | Annotated[Attention, tyro.conf.subcommand("attention")]
     | Annotated[Report, tyro.conf.subcommand("report")]
