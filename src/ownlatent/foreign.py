@@ -1,19 +1,26 @@
 """Encoders that were trained elsewhere, measured and used like our own."""
 
 import json
+import logging
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import timm
 import torch
 from timm.data.config import resolve_data_config
+from torch import Tensor
 
 from ownlatent.encoder import Encoder, EncoderFolder
 from ownlatent.errors import UsageError
-from ownlatent.networks import backbone, load_weights
+from ownlatent.networks import backbone
+from ownlatent.networks.haiku import same_padding
+from ownlatent.networks.initial import HAIKU, read_weights
+from ownlatent.networks.translate import match, needed
 from ownlatent.preprocessing import Preprocessing
 
+_log = logging.getLogger(__name__)
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -47,7 +54,16 @@ class ForeignEncoder:
             raise UsageError(f"{self.name} has one network: leave out --network.")
         if self.weights is not None:
             encoder = self.blank()
-            load_weights(encoder.backbone, self.weights)
+            matched = match(encoder.backbone, self._state)
+            lacking = needed(matched.missing)
+            if lacking:
+                raise UsageError(
+                    f"{self.weights} fits {len(matched.tensors)} of the {matched.total} tensors of "
+                    f"{self.name}, and not {lacking[0]}; name the backbone that it was saved from."
+                )
+            encoder.backbone.load_state_dict(matched.tensors, strict=False)
+            encoder.provenance["weights"] = matched.line(self.weights.name)
+            _log.info(encoder.provenance["weights"])
             return encoder.eval()
         try:
             net = timm.create_model(self.name, pretrained=True, num_classes=0)
@@ -64,19 +80,35 @@ class ForeignEncoder:
             if seed is not None:
                 torch.manual_seed(seed)
             if self.weights is not None:
-                net, _ = backbone(self.name, 3, 224)
+                net, _ = backbone(self.name, 3, self._size)
+                if self.weights.suffix == HAIKU:
+                    same_padding(net)
             else:
                 net = timm.create_model(self.name, pretrained=False, num_classes=0)
         return self._encoder(net)
 
+    @cached_property
+    def _state(self) -> dict[str, Tensor]:
+        assert self.weights is not None
+        return read_weights(self.weights)
+
+    @cached_property
+    def _size(self) -> int:
+        """224 pixels, or 32 where the file has the stem for small images."""
+        small, _ = backbone(self.name, 3, 32)
+        stem = match(small, self._state).missing if hasattr(small, "conv1") else ["conv1"]
+        usual, _ = backbone(self.name, 3, 224)
+        return 32 if not needed(stem) and needed(match(usual, self._state).missing) else 224
+
     def _encoder(self, net: Any) -> Encoder:
         stored = getattr(net, "pretrained_cfg", {}) if self.weights is None else {}
         found = resolve_data_config(pretrained_cfg=stored) if stored else {}  # type: ignore[no-untyped-call]
-        channels, *_, size = found.get("input_size", (3, 224, 224))
+        side = self._size if self.weights is not None else 224
+        channels, *_, size = found.get("input_size", (3, side, side))
         settings = Preprocessing(
             channels=channels,
             size=size,
-            crop=float(found.get("crop_pct", 224 / 256)),
+            crop=float(found.get("crop_pct", 1.0 if side == 32 else 224 / 256)),
             mean=tuple(found.get("mean", _IMAGENET[0])),
             std=tuple(found.get("std", _IMAGENET[1])),
         )
@@ -90,8 +122,9 @@ def find_encoder(source: str | Path, name: str | None = None) -> EncoderFolder |
     """An encoder wherever it comes from.
 
     Args:
-        source: a run or its ``encoder/``; a state dict of timm or torchvision (``.pth``,
-            ``.safetensors``), with ``name``; a folder as Hugging Face's hub has of timm's models
+        source: a run or its ``encoder/``; a state dict of timm, torchvision, lightly or solo-learn
+            (``.pth``, ``.ckpt``, ``.safetensors``) or a checkpoint of DeepMind's BYOL (``.pkl``),
+            with ``name``; a folder as Hugging Face's hub has of timm's models
             (``config.json`` with the architecture beside the weights); or a model that timm knows,
             such as "resnet18.a1_in1k".
         name: the backbone that a state dict is of.

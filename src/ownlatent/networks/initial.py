@@ -1,5 +1,6 @@
 """Beginning from weights on disk instead of a random draw."""
 
+import re
 import warnings
 from pathlib import Path
 
@@ -9,9 +10,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ownlatent.errors import UsageError
-from ownlatent.networks.vgg import timm_names
+from ownlatent.networks.haiku import read_haiku, strided
+from ownlatent.networks.pickled import Refused
+from ownlatent.networks.translate import match
 
 PRETRAINED = "pretrained"
+HAIKU = ".pkl"
 
 
 def initial_weights(net: nn.Module, name: str, source: str | Path) -> str:
@@ -57,21 +61,37 @@ def load_pretrained(net: nn.Module, name: str, tag: str = "") -> str:
 
 
 def load_weights(net: nn.Module, path: str | Path) -> str:
-    """Load timm or torchvision weights (``.safetensors``, or a ``.pth`` state dict) into ``net``.
+    """Load weights from a file into ``net``; see :func:`read_weights` and :func:`match`.
 
-    Tensors are matched by name and shape; a classifier is ignored, and what does not match keeps
-    its random start. Loading never executes code.
+    Tensors are matched by name and shape; classifier and heads are ignored, and what does not match
+    keeps its random start.
 
     Returns:
-        a line that says what matched.
+        a line that says what matched, what did not, and what was left.
 
     Raises:
-        UsageError: the file is missing or no state dict, or less than half of ``net`` is in it.
+        UsageError: the file is missing or no state dict, less than half of ``net`` is in it, or it
+            is of a deeper network.
     """
     path = Path(path)
+    line = _fill(net, read_weights(path), path.name, str(path))
+    if path.suffix == HAIKU and any(True for _ in strided(net)):
+        line += "; padded as torch does and not as haiku: the same weights, other features at first"
+    return line
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file: ``.safetensors``; a state dict or a checkpoint of Lightning's
+    (``.pth``, ``.ckpt``); DeepMind's ``.pkl`` (:func:`read_haiku`). Loading never executes code.
+
+    Raises:
+        UsageError: the file is missing or none of these, or holds objects besides.
+    """
     if not path.is_file():
         raise UsageError(f"There are no weights at {path}; give a .safetensors or .pth file.")
     try:
+        if path.suffix == HAIKU:
+            return read_haiku(path)
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
@@ -80,24 +100,27 @@ def load_weights(net: nn.Module, path: str | Path) -> str:
                 state = torch.load(path, map_location="cpu", weights_only=True)
             state = state.get("state_dict", state)
         state = {str(k).removeprefix("module."): v for k, v in state.items()}
-        state = {k: v for k, v in state.items() if isinstance(v, Tensor)}
-    except Exception as error:  # readers meet damage, and more than tensors, with many types
+        return {k: v for k, v in state.items() if isinstance(v, Tensor)}
+    except Refused as error:
         raise UsageError(
-            f"{path} is not a state dict that loads without executing code; give a .safetensors "
-            "file, or a .pth of tensors only."
+            f"{path} is not a checkpoint of DeepMind's BYOL that can be read without executing "
+            f"code: {error}; give a .safetensors file, or a .pth of tensors only."
         ) from error
-    return _fill(net, timm_names(net, state), path.name, str(path))
+    except Exception as error:  # readers meet damage, and more than tensors, with many types
+        named = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
+        holds = f" (it holds {named[1]})" if named else ""
+        raise UsageError(
+            f"{path} is not a state dict that loads without executing code{holds}; give a "
+            '.safetensors file, or a .pth of tensors only, such as its "state_dict" alone.'
+        ) from error
 
 
 def _fill(net: nn.Module, state: dict[str, Tensor], name: str, path: str = "") -> str:
-    own = net.state_dict()
-    matched = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    if 2 * len(matched) < len(own):
+    matched = match(net, state)
+    if 2 * len(matched.tensors) < matched.total:
         raise UsageError(
-            f"{path or name} fits only {len(matched)} of the backbone's {len(own)} tensors; "
-            "choose the backbone that it was saved from."
+            f"{path or name} fits only {len(matched.tensors)} of the backbone's {matched.total} "
+            "tensors; choose the backbone that it was saved from."
         )
-    net.load_state_dict(matched, strict=False)
-    missing = [k for k in own if k not in matched]
-    left = f"; fresh: {', '.join(missing[:4])}{' …' if len(missing) > 4 else ''}" if missing else ""
-    return f"{len(matched)} of {len(own)} tensors from {name}{left}"
+    net.load_state_dict(matched.tensors, strict=False)
+    return matched.line(name)
