@@ -15,8 +15,8 @@ import tyro
 from ownlatent.cli.about import Demo, Doctor, Methods, Runs
 from ownlatent.cli.completion import Completion
 from ownlatent.cli.ending import end
-from ownlatent.cli.export import Export
 from ownlatent.cli.explore import Explore
+from ownlatent.cli.export import Export
 from ownlatent.cli.look import Attention, Report, Views
 from ownlatent.cli.measure import Diagnose, Evaluate, Transfer
 from ownlatent.cli.train import Resume, pretrain

@@ -19,6 +19,7 @@ from ownlatent.data.pixels import Header, Pixels
 from ownlatent.data.source import Source, SourceFailed, Unreadable
 from ownlatent.data.statistics import channel_statistics, spread_rows
 from ownlatent.errors import UsageError
+from ownlatent.memory import to_device
 
 AHEAD = 512 << 20
 """Bytes of canvases that may wait for their step; one batch always may."""
@@ -98,11 +99,10 @@ class Streamed:
             self.labels[rows] = self.labels[seen]
         words = batch.canvases.view(np.int16) if self.shape.bits == 16 else batch.canvases
         chosen, device = torch.from_numpy(words), torch.device(device)
-        if device.type == "cuda":
-            chosen = chosen.pin_memory()
-        chosen = chosen.to(device, non_blocking=True)
+        chosen = to_device(chosen, device)
         pixels = chosen.view(torch.uint16) if self.shape.bits == 16 else chosen
-        return pixels, torch.from_numpy(batch.sizes).to(device), self.ids[seen].to(device)
+        sizes = torch.from_numpy(batch.sizes)
+        return pixels, to_device(sizes, device), to_device(self.ids[seen], device)
 
     def channel_statistics(self) -> tuple[Tensor, Tensor]:
         """See `ownlatent.data.statistics.channel_statistics`."""
