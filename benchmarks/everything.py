@@ -66,6 +66,7 @@ ALL = {
     "embed-224": Benchmark("benchmarks/embed.py {data}/imagenette/val --size 224", ("imagenette",)),
     "search": Benchmark("benchmarks/search.py", minutes=20),
     "stream": Benchmark("-m benchmarks.stream", minutes=15),
+    "plan": Benchmark("benchmarks/plan.py {data}/varied", ("varied",), 1),
     "walk": Benchmark("benchmarks/walk.py {data}/imagenette/train", ("imagenette",), 10),
     "verdict-derive": Benchmark("benchmarks/verdict.py derive", minutes=120),
     "verdict-check": Benchmark(

@@ -66,10 +66,10 @@ OPTIONS: Any = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; exit code 2 for a mistake to mend, 1 for a run that failed."""
-    command = tyro.cli(Command, args=arguments, **OPTIONS)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("ownlatent").setLevel(logging.INFO)
     try:
+        command = tyro.cli(Command, args=arguments, **OPTIONS)
         if isinstance(command, Pretrain):
             pretrain(command)
         else:
