@@ -5,7 +5,7 @@
 Sizes of networks, checkpoint and gradient are counted from our BYOL of ViT-S/16; decoding is
 measured here, in CPU seconds; index and order are those of results/stream.json. What one GPU does
 in a second, how often one fails and how fast links and disks are, are assumptions that the table or
-the constants below name: none of it was measured here. Failures are simulated and set beside Daly's formula (2006).
+the constants below name: none of it was measured here. Failures are simulated.
 """
 
 import argparse

@@ -30,6 +30,8 @@ from ownlatent.training import Stopped, pretrain
 from ownlatent.training.fabric import device
 from ownlatent.training.verdict import HEALTHY
 
+__all__ = ["Encoder"]
+
 try:
     from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
     from sklearn.exceptions import ConvergenceWarning
