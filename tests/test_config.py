@@ -54,6 +54,7 @@ CHOSEN: dict[str, st.SearchStrategy[Any]] = {
     "backbone": st.sampled_from(["small-resnet", "test_resnet"]),
     "stem": st.sampled_from(["auto", "auto", "auto", "standard"]),  # small-resnet refuses the last
     "views": st.sampled_from(list(RECIPES)),
+    "track": st.sampled_from([("tensorboard",), ("neptune",)]),
     "init": st.sampled_from(["weights.safetensors", "gone.pth"]),
     "steps": st.just(1),
     "epochs": st.just(1),
@@ -100,7 +101,9 @@ def commands(draw: st.DrawFn) -> dict[str, Any]:
     chosen = draw(st.fixed_dictionaries(always, optional=others))
     if draw(st.integers(0, 3)):  # else refused: one or the other
         chosen.pop("epochs", None)
-    spoilt = draw(st.none() | st.sampled_from([name for name in NAMES if name != "set"]))
+    spoilt = draw(
+        st.none() | st.sampled_from([name for name in NAMES if name not in ("set", "track")])
+    )
     if spoilt is not None and get_origin(kind(spoilt)) is not Literal and kind(spoilt) is not bool:
         chosen[spoilt] = draw(wild(spoilt))
     return chosen

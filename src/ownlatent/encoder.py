@@ -226,7 +226,10 @@ def load_encoder(path: str | Path, *, network: str | None = None) -> Encoder:
         path: a run folder or its ``encoder/``.
         network: "online" (the default, what BYOL evaluates) or "target".
 
+    Returns:
+        a module from samples to float32 ``[B, D]``; ``num_features`` is D.
+
     Raises:
-        UsageError: there is none, or it is damaged.
+        UsageError: there is none, it has no such network, or it is damaged.
     """
     return EncoderFolder.find(path).load(network)

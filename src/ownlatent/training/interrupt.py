@@ -7,7 +7,11 @@ from typing import Any
 
 
 class Stopped(KeyboardInterrupt):
-    """The run was asked to stop; it has saved a checkpoint. The message says how to go on."""
+    """The run was asked to stop; it has saved a checkpoint. The message says how to go on.
+
+    Attributes:
+        number: of the signal, such as ``signal.SIGTERM``.
+    """
 
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)

@@ -44,18 +44,28 @@ class RunFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Run:
-    """A run on disk."""
+    """A run on disk.
+
+    Attributes:
+        folder: its folder: ``encoder/``, ``config.json``, ``log.jsonl``, ``verdict.json``.
+    """
 
     folder: Path
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """The rows of ``log.jsonl``."""
+        """The rows of ``log.jsonl``: ``step`` counts optimizer steps done; ``loss`` is the mean
+        since the row before, ``seconds`` the time since the run began, ``data_wait`` and
+        ``overhead`` are shares of it. What a kill cut off is left out."""
         return RunFolder(self.folder).log()
 
     @property
     def config(self) -> dict[str, Any]:
-        """What was asked, what it came to, and where it ran."""
+        """What was asked, what it came to, and where it ran: ``config.json``.
+
+        Raises:
+            UsageError: it is missing or damaged.
+        """
         return RunFolder(self.folder).config()
 
     def encoder(self, network: str | None = None) -> Encoder:
@@ -67,10 +77,11 @@ def pretrain(data: Data | Samples, *, out: str | Path, **options: Any) -> Run:
     """Pretrain an encoder on unlabelled images.
 
     Args:
-        data: a folder of images, a ``.npy``, ``.npz`` or Parquet file, an array of uint8 or uint16
-            images, or canvases decoded before; or a table of rows: see
+        data: a folder of images, a ``.npy``, ``.npz`` or Parquet file, an array of images,
+            uint8 or uint16 ``[N, H, W]``, ``[N, H, W, C]`` or ``[N, C, H, W]``, or canvases decoded
+            before; or rows, an array of numbers ``[N, C]``, a ``DataFrame`` or a file: see
             :func:`ownlatent.data.table.open_table`; or sounds: see
-            :func:`ownlatent.data.clips.open_clips`.
+            :func:`ownlatent.data.clips.open_clips`; or sentences, a list or a file of them.
         out: the run's folder; it must be new.
         **options: the fields of :class:`ownlatent.config.Pretrain`, and the method's own (the
             keyword arguments of its class).
