@@ -198,8 +198,9 @@ def test_clusters_become_folders(make, clustered, tmp_path: Path) -> None:
             clusters(store, k)
 
 
-def test_a_classifier_from_few_labels(make, clustered) -> None:
-    vectors = clustered(600, 20, 3, spread=2.0)
+@pytest.mark.parametrize("dim", [20, 100])  # fewer and more than there are labels
+def test_a_classifier_from_few_labels(make, clustered, dim: int) -> None:
+    vectors = clustered(600, dim, 3, spread=0.1 * dim)
     truth = np.arange(600) % 3
     store = make(vectors)
     shown = np.random.default_rng(1).permutation(600)[:60]
