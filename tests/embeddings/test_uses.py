@@ -198,8 +198,9 @@ def test_clusters_become_folders(make, clustered, tmp_path: Path) -> None:
             clusters(store, k)
 
 
-def test_a_classifier_from_few_labels(make, clustered) -> None:
-    vectors = clustered(600, 20, 3, spread=2.0)
+@pytest.mark.parametrize("dim", [20, 100])  # fewer and more than there are labels
+def test_a_classifier_from_few_labels(make, clustered, dim: int) -> None:
+    vectors = clustered(600, dim, 3, spread=0.1 * dim)
     truth = np.arange(600) % 3
     store = make(vectors)
     shown = np.random.default_rng(1).permutation(600)[:60]
@@ -220,7 +221,7 @@ def test_a_classifier_from_few_labels(make, clustered) -> None:
 
 
 def test_what_accuracy_is_told_of_labels_that_mean_nothing(make, clustered) -> None:
-    store = make(clustered(400, 30, 1))
+    store = make(clustered(400, 200, 1))  # more dimensions than labels: all can be fitted
     coin = np.random.default_rng(0).integers(0, 2, 100)
     made = classify(store, {store.names[row]: "ab"[coin[row]] for row in range(100)})
     assert made.held_out is not None and 0.3 < made.held_out.accuracy < 0.7

@@ -110,6 +110,8 @@ def torn(files, schema):
 
 if when == "joining":
     write._tables = torn
+if when == "placing":
+    Path.rename = die
 write.write_embeddings(
     run, images, out=out, progress=lambda done, all: done == 10 and when == "embedding" and die()
 )
@@ -117,7 +119,7 @@ write.write_embeddings(
 
 
 @pytest.mark.parametrize(
-    ("form", "when"), [("parquet", "embedding"), ("lance", "joining"), ("parquet", "joining")]
+    ("form", "when"), [("parquet", "embedding"), ("parquet", "joining"), ("lance", "placing")]
 )
 def test_killed_it_goes_on(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, when: str

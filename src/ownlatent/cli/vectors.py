@@ -231,7 +231,7 @@ class Classify:
             low, high = made.held_out.interval
             print(
                 f"held out    {made.held_out.accuracy:.1%} right (95 % interval {low:.1%} to "
-                f"{high:.1%}), cross-validated on the labels given"
+                f"{high:.1%}), by cross-validation; samples unlike those labelled may be harder"
             )
         rows = (
             (name, made.classes[given] if given >= 0 else "", made.classes[guess], f"{sure:.4f}")

@@ -18,6 +18,8 @@ from ownlatent.evaluation.features import standardise
 from ownlatent.evaluation.interval import Accuracy, counted
 from ownlatent.evaluation.linear import STRENGTHS
 
+_STRENGTHS = (*STRENGTHS, 30.0, 100.0)
+"""A few labels of many dimensions are best fitted under the strongest."""
 _FOLDS = 5
 _ENOUGH = 10
 """Held-out samples from which an accuracy is told."""
@@ -71,6 +73,11 @@ def classify(store: Store, labels: Mapping[str, str] | str | Path, *, seed: int 
     vectors = torch.from_numpy(store.vectors())
     seen = vectors[torch.linspace(0, len(store) - 1, min(len(store), _SEEN)).round().long()]
     x = standardise(seen, vectors[rows])[1]
+    # The least penalised weights lie in the span of the samples they are fitted to: few samples
+    # are few dimensions, with the same minimum.
+    span = torch.linalg.qr(x.T).Q if len(x) < x.shape[1] else torch.eye(x.shape[1])
+    x = x @ span
+    axes = logistic.principal_axes(x)
     held_out = None
     folds = _folds(targets, seed)
     told = torch.full_like(targets, -1)
@@ -78,8 +85,8 @@ def classify(store: Store, labels: Mapping[str, str] | str | Path, *, seed: int 
         out = folds == fold
         if not bool(out.any()):
             continue
-        strength = _strength(x[~out], targets[~out], len(classes), seed)
-        weight, bias = logistic.fit(x[~out], targets[~out], len(classes), [strength])
+        strength = _strength(x[~out], targets[~out], len(classes), seed, axes)
+        weight, bias = logistic.fit(x[~out], targets[~out], len(classes), [strength], axes=axes)
         told[out] = (x[out] @ weight[0] + bias[0]).argmax(1)
     tried = folds >= 0
     if int(tried.sum()) >= _ENOUGH:
@@ -89,13 +96,14 @@ def classify(store: Store, labels: Mapping[str, str] | str | Path, *, seed: int 
             n_classes=len(classes),
             protocol=f"linear probe, {_FOLDS}-fold cross-validation, L2 strength chosen in each",
         )
-    strength = _strength(x, targets, len(classes), seed)
-    weight, bias = logistic.fit(x, targets, len(classes), [strength])
+    strength = _strength(x, targets, len(classes), seed, axes)
+    weight, bias = logistic.fit(x, targets, len(classes), [strength], axes=axes)
+    whole = span @ weight[0]
     predicted = np.empty(len(store), np.int64)
     confidence = np.empty(len(store), np.float32)
     for start in range(0, len(store), _ROWS):
         part = slice(start, start + _ROWS)
-        logits = standardise(seen, vectors[part])[1] @ weight[0] + bias[0]
+        logits = standardise(seen, vectors[part])[1] @ whole + bias[0]
         best = logits.softmax(1).max(1)
         predicted[part], confidence[part] = best.indices.numpy(), best.values.numpy()
     given = np.full(len(store), -1)
@@ -136,18 +144,20 @@ def _folds(targets: Tensor, seed: int) -> Tensor:
     return folds
 
 
-def _strength(x: Tensor, targets: Tensor, classes: int, seed: int) -> float:
+def _strength(x: Tensor, targets: Tensor, classes: int, seed: int, axes: logistic.Axes) -> float:
     """The L2 strength whose held-out log loss is least; the middle one where none can be held
     out."""
     folds = _folds(targets, seed + 1)
-    loss = torch.zeros(len(STRENGTHS))
+    loss = torch.zeros(len(_STRENGTHS))
     for fold in range(_FOLDS):
         out = folds == fold
         if not bool(out.any()):
             continue
-        weight, bias = logistic.fit(x[~out], targets[~out], classes, STRENGTHS, tolerance=1e-4)
+        weight, bias = logistic.fit(
+            x[~out], targets[~out], classes, _STRENGTHS, axes=axes, tolerance=1e-4
+        )
         log_p = (x[out] @ weight + bias[:, None]).log_softmax(2)  # [S, n, K]
         loss -= log_p[:, torch.arange(len(log_p[0])), targets[out]].sum(1)
     if not bool((folds >= 0).any()):
-        return STRENGTHS[len(STRENGTHS) // 2]
-    return STRENGTHS[int(loss.argmin())]
+        return _STRENGTHS[len(_STRENGTHS) // 2]
+    return _STRENGTHS[int(loss.argmin())]

@@ -32,6 +32,11 @@ def duplicates(
     """Groups of near doubles, the largest first: samples are in one where a chain of pairs, each
     with a cosine of ``threshold`` or more, leads from one to the other.
 
+    The default was looked at with a small BYOL encoder on 8,000 CIFAR-10 images (JPEG): one pair of
+    the 32 million reaches 0.99, as do all images saved again at quality 75 or 90, 99.7 % of those
+    made a tenth brighter and 61 % of those saved at quality 50, but few that were cropped by a
+    pixel (21 %) or flipped. An untrained network calls more alike (15 pairs).
+
     All are compared with all, once; memory grows with N alone, however many pairs there are.
 
     Raises:
