@@ -46,7 +46,7 @@ class FlatMap:
         return type(self), (self.held,)
 
 
-def trees(scale: float = 1.0) -> tuple[dict[str, Any], dict[str, Any]]:
+def golden(scale: float = 1.0) -> tuple[dict[str, Any], dict[str, Any]]:
     found: dict[str, dict[str, dict[str, Any]]] = {"params": {}, "state": {}}
     for key in GOLDEN:
         if key.count("|") == 2:
@@ -60,7 +60,7 @@ def trees(scale: float = 1.0) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def write(
     path: Path, monkeypatch: pytest.MonkeyPatch, *, flat: bool, protocol: int = 2,
-    params: Any = None,
+    trees: Any = None,
 ) -> Path:  # fmt: skip
     """As byol/utils/checkpointing.py writes one, the target's values twice the online ones."""
     for module, owned in (
@@ -72,8 +72,8 @@ def write(
         monkeypatch.setitem(sys.modules, module, place)
         monkeypatch.setitem(sys.modules, module.split(".")[0], types.ModuleType("room"))
     wrap: Any = FlatMap if flat else dict
-    online, target = trees(), trees(2.0)
-    parts = [params or online[0], target[0], online[1], target[1]]
+    online, target = trees or golden(), golden(2.0)
+    parts = [online[0], target[0], online[1], target[1]]
     mappings = [wrap({k: wrap(v) for k, v in part.items()}) for part in parts]
     state = _ByolExperimentState(*mappings, ({"count": np.int32(3)},))
     held = {"experiment_state": state, "step": 7, "rng": np.zeros(2, np.uint32)}
@@ -126,29 +126,55 @@ def test_torchs_own_padding_gives_other_features(
     assert (features(net, 40) - expected).abs().max() > 0.01 * expected.abs().max()
 
 
-def test_a_whole_network_is_evaluated_with_its_padding(
+def as_haiku(net: nn.Module) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters and state of torch's ResNet-50 under haiku's names; written apart from ours."""
+    params: dict[str, Any] = {}
+    state: dict[str, Any] = {}
+    for name, value in net.state_dict().items():
+        *place, leaf = name.split(".")
+        kind, number = place[-1][:-1], place[-1][-1]
+        word = "conv" if kind == "conv" or place[-1] == "0" else "batchnorm"
+        path = f"res_net50/~/initial_{word}"
+        if len(place) > 1:
+            group, block = int(place[0][-1]) - 1, place[1]
+            own = f"shortcut_{word}" if "downsample" in place else f"{word}_{int(number) - 1}"
+            path = f"res_net50/~/block_group_{group}/~/block_{block}/~/{own}"
+        held = value.numpy()
+        if word == "conv":
+            params[path] = {"w": np.moveaxis(held, (0, 1), (3, 2))}
+        elif leaf in ("weight", "bias"):
+            given = {"weight": "scale", "bias": "offset"}[leaf]
+            params.setdefault(path, {})[given] = held.reshape(1, 1, 1, -1)
+        elif leaf.startswith("running"):
+            given = f"{path}/~/{leaf.removeprefix('running_')}_ema"
+            state[given] = {"average": held.reshape(1, 1, 1, -1), "hidden": held * 0}
+    return params, state
+
+
+def test_a_whole_network_is_measured_with_its_padding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn = np.random.default_rng(0)
     torch.manual_seed(0)
     net, _ = backbone("resnet50", 3, 224)
-    params: dict[str, dict[str, Any]] = {}
-    for name, value in net.state_dict().items():
-        if name.endswith("conv1.weight") and name.count(".") == 1:
-            params["res_net50/~/initial_conv"] = {"w": value.permute(2, 3, 1, 0).numpy()}
-        elif value.ndim == 4:
-            stage, block, kind, *rest = name.split(".")
-            conv = "shortcut_conv" if kind == "downsample" else f"conv_{int(kind[-1]) - 1}"
-            path = f"res_net50/~/block_group_{int(stage[-1]) - 1}/~/block_{block}/~/{conv}"
-            params[path] = {"w": value.permute(2, 3, 1, 0).numpy()}
-    path = write(tmp_path / "pretrain_res50x1.pkl", monkeypatch, flat=True, params=params)
-    with pytest.raises(ol.UsageError, match="and not bn1.weight"):  # norms are not there
+    for value in net.state_dict().values():
+        if value.ndim == 1:  # statistics are trivial, and the last scale of a block is 0
+            value.copy_(0.5 + torch.rand(value.shape))
+    trees = as_haiku(net)
+    path = write(tmp_path / "pretrain_res50x1.pkl", monkeypatch, flat=True, trees=trees)
+    encoder = find_encoder(path, "resnet50").load()
+    assert encoder.provenance["weights"].startswith("265 of 318 tensors from pretrain_res50x1.pkl")
+    x = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        plain, ours = net.eval()(x), encoder.backbone(x)
+        expected = same_padding(net)(x)
+    assert (ours - expected).abs().max() <= 1e-5 * expected.abs().max()
+    assert (ours - plain).abs().max() > 1e-3 * expected.abs().max()
+    begun, _ = backbone("resnet50", 3, 224)  # a run has its own padding, and is told
+    assert "padded as torch does" in load_weights(begun, path)
+    del trees[0]["res_net50/~/block_group_1/~/block_0/~/batchnorm_0"]
+    path = write(tmp_path / "b.pkl", monkeypatch, flat=False, trees=trees)
+    with pytest.raises(ol.UsageError, match=r"263 of the 318 .*not layer2\.0\.bn1\.weight"):
         find_encoder(path, "resnet50").load()
-    assert drawn is not None
-    blank = find_encoder(path, "resnet50").blank()
-    assert blank.backbone.conv1.padding == (0, 0)
-    line = load_weights(net, path)
-    assert line.startswith("53 of 318") and "padded as torch does" in line
 
 
 def test_what_it_is_not_is_one_sentence(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ HOSTILE: dict[str, bytes] = {
             "eval": Calls(builtins.eval, WRITE),
             "exec": Calls(builtins.exec, WRITE),
             "open": Calls(open, RAN, "w"),
-            "getattr": Calls(getattr, os, "system") if protocol > 9 else Calls(getattr, 1, "real"),
+            "getattr": Calls(getattr, 1, "real"),
             "import": Calls(__import__, "os"),
             "numpy.load": Calls(np.load, RAN),
             "numpy.fromfile": Calls(np.fromfile, RAN),
@@ -80,18 +80,24 @@ def test_it_is_refused_and_nothing_runs(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_they_would_run() -> None:
+class Ran(Exception):
+    """Something was called."""
+
+
+@pytest.mark.parametrize("name", ["os.system 0", "os.system 5", "eval 4", "INST", "OBJ", "posix"])
+def test_it_would_run(name: str) -> None:
     """The cases are true ones: Python's own reader calls what they name."""
-    seen = []
+
+    def run(*arguments: Any) -> None:
+        raise Ran
 
     class Seeing(pickle._Unpickler):
         def find_class(self, module: str, name: str) -> Any:
-            seen.append((module, name))
-            return lambda *arguments: None
+            harmless = module.startswith(("numpy", "_codecs"))
+            return super().find_class(module, name) if harmless else run
 
-    for name in ("os.system 2", "os.system 5", "eval 4", "INST", "OBJ", "posix"):
+    with pytest.raises(Ran):
         Seeing(io.BytesIO(HOSTILE[name])).load()
-    assert {name for _, name in seen} >= {"system", "eval"}
 
 
 def test_what_may_be_named_is_not_called_either() -> None:

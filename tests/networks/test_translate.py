@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torchvision
@@ -123,14 +122,3 @@ def test_a_checkpoint_with_objects_is_one_sentence(tmp_path: Path) -> None:
                tmp_path / "a.ckpt")  # fmt: skip
     with pytest.raises(ol.UsageError, match=r"holds .*Config\).*\"state_dict\" alone"):
         find_encoder(tmp_path / "a.ckpt", "resnet18").load()
-
-
-def test_a_run_begins_from_it_and_says_what_matched(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    torch.save(drawn("solo-learn-cifar"), tmp_path / "a.pth")
-    images = np.random.default_rng(0).integers(0, 256, (8, 12, 12, 3), dtype=np.uint8)
-    ol.pretrain(images, out=tmp_path / "run", backbone="resnet18", size=8, batch_size=4, steps=1,
-                hidden=8, init=tmp_path / "a.pth")  # fmt: skip
-    printed = capsys.readouterr()
-    assert "120 of 120 tensors from a.pth under backbone.*" in printed.out + printed.err

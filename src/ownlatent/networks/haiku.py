@@ -130,4 +130,4 @@ def _tensor(value: "np.ndarray[Any, Any]", kernel: bool = False) -> Tensor:
     if kernel and value.ndim != 4:
         raise Refused(f"a kernel in it has {value.ndim} axes")
     turned = value.transpose(3, 2, 0, 1) if kernel else value.reshape(-1)
-    return torch.from_numpy(np.ascontiguousarray(turned, np.float32))
+    return torch.from_numpy(np.array(turned, np.float32, order="C"))

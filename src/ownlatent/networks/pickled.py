@@ -7,10 +7,11 @@ named and given: :class:`Made`. Arrays are then put together from such notes.
 
 import math
 import pickle
+import struct
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -19,10 +20,12 @@ ROOMS = ("acme", "byol", "haiku", "jax", "jaxlib", "optax")
 NAMES = {
     ("_codecs", "encode"),
     ("collections", "OrderedDict"),
-    ("copyreg", "_reconstructor"),
-    ("builtins", "object"),
-    ("builtins", "dict"),
-    ("builtins", "tuple"),
+    *((module, "_reconstructor") for module in ("copyreg", "copy_reg")),
+    *(
+        (module, name)
+        for module in ("builtins", "__builtin__")
+        for name in ("bytes", "dict", "object", "tuple")
+    ),
     ("dill._dill", "_create_namedtuple"),
     *(
         (f"numpy.{core}.{module}", name)
@@ -39,7 +42,7 @@ NAMES = {
 """What else may be named; each only noted, never looked up."""
 _KEPT = tuple(
     # Numbers and texts
-    b"\x80.\x95(012N\x88\x89IJKMLGFVX\x8a\x8b\x8c\x8dBC\x8e"
+    b"\x80.\x95(012N\x88\x89IJKMLGFSTUVX\x8a\x8b\x8c\x8dBC\x8e"
     # Tuples, lists, dictionaries
     b")t\x85\x86\x87]lae}dsu"
     # The memo, and names
@@ -87,8 +90,25 @@ class Made:
         return isinstance(self.by, Named) and self.by.name in names
 
 
+class _Bounded:
+    """A file that gives no more than it has: a length in a pickle asks for any memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.size = file.seek(0, 2)
+        file.seek(0)
+
+    def read(self, count: int) -> bytes:
+        if count > self.size - self.file.tell():
+            raise EOFError
+        return self.file.read(count)
+
+    def readline(self) -> bytes:
+        return self.file.readline()
+
+
 class _Reader(pickle._Unpickler):
-    """Python's own, not C's: there calls cannot be replaced, and a jump of the memo takes memory."""
+    """Python's own, not C's, where calls cannot be replaced and a jump of the memo takes memory."""
 
     def find_class(self, module: str, name: str) -> Named:
         if (module, name) not in NAMES and module.split(".")[0] not in ROOMS:
@@ -103,6 +123,10 @@ class _Reader(pickle._Unpickler):
         names, args = self.stack.pop(), self.stack.pop()
         self.stack[-1] = Made(self.stack[-1], (*args, names))
 
+    def _buffer(self: Any) -> None:
+        (length,) = struct.unpack("<Q", self.read(8))
+        self.append(self.read(length))
+
     def _set(self: Any) -> None:
         state = self.stack.pop()
         if not isinstance(self.stack[-1], Made):
@@ -114,6 +138,7 @@ class _Reader(pickle._Unpickler):
         pickle.REDUCE[0]: _made,
         pickle.NEWOBJ[0]: _made,
         pickle.NEWOBJ_EX[0]: _made_with_names,
+        pickle.BYTEARRAY8[0]: _buffer,
         pickle.BUILD[0]: _set,
     }
 
@@ -126,7 +151,8 @@ def read_pickle(content: bytes | Path) -> Any:
     """
     try:
         with BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
-            return _Reader(file).load()
+            held: Any = _Bounded(file)
+            return _Reader(held, encoding="latin1").load()
     except Refused:
         raise
     except KeyError as error:
@@ -180,12 +206,17 @@ def mapping(value: Any) -> dict[Any, Any] | None:
 
 
 def _bytes(content: Any) -> bytes:
-    """As they are, or as protocol 2 writes them: ``_codecs.encode(text, "latin1")``."""
+    """As they are, or as older protocols write them: ``_codecs.encode(text, "latin1")``, and
+    ``bytes()`` for none; Python 2 as text."""
+    if isinstance(content, Made) and content.is_a("bytes") and content.args == ():
+        return b""
     if isinstance(content, Made) and content.is_a("encode"):
         text, codec = content.args
         if codec != "latin1":
             raise ValueError("codec")
-        content = text.encode("latin1")
+        content = text
+    if isinstance(content, str):
+        content = content.encode("latin1")
     if not isinstance(content, bytes):
         raise TypeError("content")
     return content
