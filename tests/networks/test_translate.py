@@ -87,6 +87,10 @@ def test_the_network_that_follows_is_taken_where_it_is_alone() -> None:
     assert found.prefix == "backbone."
     shuffled = dict(reversed(state.items()))
     assert match(net, shuffled).prefix == "backbone."
+    named = {"backbone": "online_encoder", "momentum_backbone": "momentum_encoder"}
+    parts = {k: k.split(".", 1) for k in state}  # in no order of the alphabet
+    other = {f"{named.get(a, a)}.{b}": state[k] for k, (a, b) in parts.items()}
+    assert match(net, other).prefix == "online_encoder."
     alone = {k: v for k, v in state.items() if not k.startswith("backbone.")}
     found = match(net, alone)
     assert found.prefix == "momentum_backbone." and len(found.tensors) == 120
