@@ -65,6 +65,7 @@ ALL = {
     "embed-64": Benchmark("benchmarks/embed.py {data}/imagenette/val --size 64", ("imagenette",)),
     "embed-224": Benchmark("benchmarks/embed.py {data}/imagenette/val --size 224", ("imagenette",)),
     "search": Benchmark("benchmarks/search.py", minutes=20),
+    "scale": Benchmark("benchmarks/scale.py", minutes=10),
     "stream": Benchmark("-m benchmarks.stream", minutes=15),
     "plan": Benchmark("benchmarks/plan.py {data}/varied", ("varied",), 1),
     "walk": Benchmark("benchmarks/walk.py {data}/imagenette/train", ("imagenette",), 10),
