@@ -20,9 +20,11 @@ from ownlatent.embeddings import (
     neighbours,
     outliers,
     select,
+    spare,
     write_clusters,
 )
 from ownlatent.embeddings.kmeans import kmeans
+from ownlatent.embeddings.lists import read_labels, write_list
 from ownlatent.embeddings.store import unit
 
 
@@ -51,6 +53,10 @@ def test_planted_doubles_are_found_and_none_else(make, monkeypatch, sizes) -> No
     ]  # fmt: skip
     assert groups[1].similarity == pytest.approx([1, 0.993, unit(vectors)[899] @ unit(vectors)[30]])
     assert groups[2].similarity == pytest.approx([1, 1])
+    store = make(vectors)  # what may go is a double of what stays
+    assert [spare(store, group) for group in groups] == [
+        list(range(600, 640)), [400], [700], [850]
+    ]  # fmt: skip
     exact = duplicates(make(vectors), threshold=1)
     assert [group.rows for group in exact] == [[3, *range(600, 640)], [5, 700]]
     for wrong in (0, 1.5, float("nan")):
@@ -171,6 +177,8 @@ def test_clusters_become_folders(make, clustered, tmp_path: Path) -> None:
         (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "root" / name).write_text(str(row))
     names[99] = "../../secret.png"
+    names[98] = "../root/a/000.png"  # would be placed beside the folder
+    names[97] = str(tmp_path / "root/a/000.png")
     (tmp_path / "secret.png").write_text("s")
     store = make(vectors.astype(np.float32), names, root=str(tmp_path / "root"))
     found = clusters(store, 3)
@@ -253,6 +261,16 @@ def test_labels_that_cannot_be(make, clustered, tmp_path: Path) -> None:
     spread = f"\ufeffpath;label\r\n{first};a\r\n{second};b\r\n"  # as a spreadsheet saves it
     (tmp_path / "labels.csv").write_text(spread)
     assert classify(store, tmp_path / "labels.csv").classes == ["a", "b"]
+
+
+def test_no_spreadsheet_takes_a_name_for_a_formula(tmp_path: Path) -> None:
+    names = ["=1+1.png", "+a.png", "@b.png", "-c.png", "d.png", "-0.5", "'e.png"]
+    out = tmp_path / "list.csv"
+    write_list(out, ("path", "label"), [(name, "=x") for name in names])
+    with out.open(newline="") as file:
+        cells = [row["path"] for row in csv.DictReader(file)]
+    assert cells == ["'=1+1.png", "'+a.png", "'@b.png", "'-c.png", "d.png", "-0.5", "'e.png"]
+    assert read_labels(out) == dict.fromkeys(names, "=x")
 
 
 def test_from_the_command_line(make, clustered, tmp_path: Path, capsys) -> None:

@@ -1,6 +1,8 @@
 """Vectors of every sample in a store: what is in it, and going on after a stop."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -185,3 +187,45 @@ def test_from_the_command_line(place: Path, tmp_path: Path, capsys) -> None:
             main([*words, str(tmp_path / name)])
         assert ended.value.code == 2
         assert sentence.replace("\\", "") in capsys.readouterr().err
+
+
+def test_labels_are_not_mixed_over_a_stop(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embeddings, "PART", 5)
+    out = tmp_path / "out.parquet"
+
+    def stop(done: int, count: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_embeddings(place / "run", place / "images", out=out, progress=stop)
+    with pytest.raises(ol.UsageError, match="labels or precision"):
+        write_embeddings(place / "run", place / "images", out=out, labelled=True)
+
+
+def test_a_part_of_which_nothing_can_be_read_is_passed_over(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What may be unreadable is a share of the whole, not of a part."""
+    monkeypatch.setattr(embeddings, "PART", 4)
+    folder = tmp_path / "images"
+    shutil.copytree(place / "images" / "class-1", folder)
+    for name in ("0.png", "1.png", "2.png", "3.png"):  # a part of its own, the first
+        (folder / name).write_bytes(b"\x89PNG\r\n")
+    done = write_embeddings(place / "run", folder, out=tmp_path / "out.parquet")
+    assert (done.vectors, done.skipped) == (6, ["0.png", "1.png", "2.png", "3.png"])
+    for number in range(4, 11):
+        (folder / f"{number}.png").write_bytes(b"\x89PNG\r\n")
+    with pytest.raises(ol.UsageError, match="cannot be read"):
+        write_embeddings(place / "run", folder, out=tmp_path / "other.parquet")
+
+
+def test_a_name_that_is_no_text(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    shutil.copy(
+        place / "images" / "class-1" / "01.png", os.fsencode(tmp_path / "images") + b"/\xff.png"
+    )
+    shutil.copy(place / "images" / "class-1" / "03.png", tmp_path / "images")
+    with pytest.raises(ol.UsageError, match="rename that file"):
+        write_embeddings(place / "run", tmp_path / "images", out=tmp_path / "out.parquet")

@@ -103,10 +103,10 @@ class Duplicates:
     threshold: float = 0.99
     """Cosine from which two samples are doubles; copies have 1."""
     out: Path | None = None
-    """List to write (.csv, .json; .txt: paths that may go, the first of each group left out)."""
+    """List to write (.csv, .json; .txt: paths that may go, doubles of what stays)."""
 
     def __call__(self) -> None:
-        from ownlatent.embeddings import duplicates, open_store
+        from ownlatent.embeddings import duplicates, open_store, spare
         from ownlatent.embeddings.lists import require_list, write_list
 
         out = require_list(self.out) if self.out else None
@@ -130,9 +130,8 @@ class Duplicates:
                 print(f"{similarity:.4f}  {store.names[row]}")
         if out is not None:
             if out.suffix.lower() == ".txt":
-                firsts = {group.rows[0] for group in groups}
-                rows = [(0, store.names[row], None, "") for group in groups for row in group.rows
-                        if row not in firsts]  # fmt: skip
+                rows = [(0, store.names[row], None, "") for group in groups
+                        for row in spare(store, group, self.threshold)]  # fmt: skip
             write_list(out, ("group", "path", "label", "similarity"), rows)
             print(f"\n{out}")
         elif len(groups) > _SHOWN:

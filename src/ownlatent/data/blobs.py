@@ -102,6 +102,8 @@ class RemoteBlob:
         return cls(name, meta["size"], _tag(meta))
 
     def read(self, start: int, count: int) -> bytes:
+        if not count:  # which servers refuse to answer
+            return b""
         store, path = _store(self.name)
         import obstore
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ownlatent.data.canvas import CanvasShape, to_canvas
 from ownlatent.data.fingerprint import DIGEST_BYTES
 from ownlatent.data.pixels import Header, Pixels
-from ownlatent.data.source import Source, Unreadable
+from ownlatent.data.source import NoneReadable, Source, Unreadable
 from ownlatent.errors import UsageError
 
 Sink = Callable[[Pixels], None]  # takes the next canvases, [B, C, Hc, Wc]
@@ -127,14 +127,18 @@ def decode_onto(
 
 def refuse_if_too_many(source: Source, skipped: Sequence[tuple[str, str]]) -> None:
     """Raises UsageError where more than 10 and more than 1 % of the images, or all, are skipped."""
-    if len(skipped) <= max(10, 0.01 * len(source)) and len(skipped) < len(source):
+    few = len(skipped) <= max(10, 0.01 * source.of)
+    if few and len(skipped) < len(source):
         return
     first = "; ".join(f"{name}: {why}" for name, why in skipped[:3])
     count = "none" if len(skipped) == len(source) else f"only {len(source) - len(skipped):,}"
-    raise UsageError(
+    said = (
         f"{count} of the {len(source):,} images in {source.name} can be read: "
         f"remove or repair the others ({first})"
     )
+    if few and len(source) < source.of:
+        raise NoneReadable(said, list(skipped))
+    raise UsageError(said)
 
 
 def in_parallel(

@@ -12,8 +12,8 @@ from ownlatent.data.source import Source
 def decode_parts(source: Source, images: int = 128, **options: Any) -> Iterator[Canvases]:
     """The canvases of ``source``, ``images`` at a time and in order.
 
-    Each part is a data set of its own: it may have its own canvas shape, and too many unreadable
-    images in it are an error.
+    Each part is a data set of its own: it may have its own canvas shape. Too many unreadable images
+    in it, for the whole, are an error.
 
     Args:
         images: in a part; the last one may hold fewer.
@@ -35,6 +35,10 @@ class Part(Source):
         labels = None if whole.labels is None else whole.labels[rows.start : rows.stop]
         super().__init__(whole.name, names, labels, whole.classes)
         self._whole, self._rows = whole, rows
+
+    @property
+    def of(self) -> int:
+        return len(self._whole)
 
     def stamp(self) -> str:
         return f"{self._whole.stamp()} {self._rows}"

@@ -55,7 +55,12 @@ def shard_names(data: str | Path) -> list[str]:
     if is_url(data):
         names = list(expand(str(data)))
         _refuse_packed(names)
-        wrong = next((each for each in names if not each.split("?")[0].endswith(TAR)), None)
+        if "?" in str(data):
+            raise UsageError(
+                f"{data} has a query: shards are known by their addresses, and "
+                "signatures change. Give the address alone, and credentials by the environment."
+            )
+        wrong = next((each for each in names if not each.endswith(TAR)), None)
         if wrong is not None:
             raise UsageError(
                 f"{wrong} is no .tar: of what lies behind addresses only shards can be read, such "
@@ -114,7 +119,7 @@ def _choices(inside: str, pattern: str) -> list[str]:
 
 
 def _refuse_packed(names: list[str]) -> None:
-    packed = next((each for each in names if each.split("?")[0].lower().endswith(_PACKED)), None)
+    packed = next((each for each in names if each.lower().endswith(_PACKED)), None)
     if packed is not None:
         raise UsageError(
             f"{packed} is compressed, so that no sample can be read by its place: unpack it to a "

@@ -10,6 +10,7 @@ from torch import Tensor
 from ownlatent.data.decode import decode, probe
 from ownlatent.data.fingerprint import content_digest, sample_ids
 from ownlatent.data.pixels import Header, Pixels
+from ownlatent.errors import UsageError
 
 
 class Unreadable(Exception):
@@ -26,6 +27,18 @@ class SourceFailed(OSError):
 
     Unlike a damaged sample it is not skipped, so that what a run sees stays a function of the data.
     """
+
+
+class NoneReadable(UsageError):
+    """Of a part of the data nothing can be read, but little of the whole.
+
+    Attributes:
+        skipped: name of and reason for each sample.
+    """
+
+    def __init__(self, message: str, skipped: list[tuple[str, str]]) -> None:
+        super().__init__(message)
+        self.skipped = skipped
 
 
 class Source(ABC):
@@ -55,6 +68,11 @@ class Source(ABC):
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def of(self) -> int:
+        """Samples of the whole that this is a part of."""
+        return len(self)
 
     @abstractmethod
     def stamp(self) -> str:

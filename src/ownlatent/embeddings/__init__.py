@@ -2,7 +2,7 @@
 
 from ownlatent.embeddings.classify import Classified, classify
 from ownlatent.embeddings.clusters import Clusters, clusters, write_clusters
-from ownlatent.embeddings.duplicates import Group, duplicates
+from ownlatent.embeddings.duplicates import Group, duplicates, spare
 from ownlatent.embeddings.neighbours import neighbours
 from ownlatent.embeddings.outliers import Outliers, outliers
 from ownlatent.embeddings.search import Found, Hit, search
@@ -28,6 +28,7 @@ __all__ = [
     "outliers",
     "search",
     "select",
+    "spare",
     "write_clusters",
     "write_embeddings",
 ]

@@ -55,6 +55,19 @@ def duplicates(
     return sorted(groups, key=lambda group: (-len(group.rows), group.rows[0]))
 
 
+def spare(store: Store, group: Group, threshold: float = DOUBLE) -> list[int]:
+    """Rows of a group that may go: each is a double of one that stays.
+
+    In a long chain, such as a film's frames, the last is none of the first, and stays.
+    """
+    vectors, kept = store.vectors(), [group.rows[0]]
+    going: list[int] = []
+    for row in group.rows[1:]:
+        double = (vectors[kept] @ vectors[row]).max() >= threshold - _ROUNDING
+        (going if double else kept).append(row)
+    return going
+
+
 def _components(vectors: Tensor, least: float, progress: Progress | None) -> NDArray[np.int64]:
     """For each sample the first one of its group, int64 ``[N]``."""
     count = len(vectors)

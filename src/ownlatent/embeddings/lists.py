@@ -43,7 +43,7 @@ def write_list(out: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
             if form == ".csv":
                 table = csv.writer(file)
                 table.writerow(columns)
-                table.writerows(rows)
+                table.writerows([safe(cell) for cell in row] for row in rows)
             elif form == ".txt":
                 place = list(columns).index("path")
                 file.writelines(f"{row[place]}\n" for row in rows)
@@ -56,6 +56,22 @@ def write_list(out: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise UsageError(f"{out} cannot be written ({error.strerror}); choose another.") from error
+
+
+def safe(cell: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: a name that begins like one is quoted."""
+    if not isinstance(cell, str) or cell[:1] not in tuple("=+-@\t\r"):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return "'" + cell
+    return cell
+
+
+def _as_it_was(cell: str) -> str:
+    """Undo `safe`."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in tuple("=+-@\t\r") else cell
 
 
 def read_labels(path: str | Path) -> dict[str, str]:
@@ -78,7 +94,7 @@ def read_labels(path: str | Path) -> dict[str, str]:
             )
         labels: dict[str, str] = {}
         for row in rows:
-            name, label = row["path"], (row["label"] or "").strip()
+            name, label = _as_it_was(row["path"] or ""), _as_it_was((row["label"] or "").strip())
             if not name or not label:
                 continue
             if labels.setdefault(name, label) != label:

@@ -68,7 +68,7 @@ def search(
     if (query is None) == (like is None):
         raise UsageError("Search for a query, or for what is like a sample of the store.")
     if like is not None:
-        asked = [like] if isinstance(like, str | int) else list(like)
+        asked = list(like) if isinstance(like, Sequence) and not isinstance(like, str) else [like]
         own = [row_of(store, each) for each in asked]
         vectors = store.vectors()[own]
         names = [store.names[row] for row in own]

@@ -153,7 +153,9 @@ class Store:
         try:
             inside = Path(root).resolve(strict=True)
             file = (inside / self.names[row]).resolve(strict=True)
-            fits = file.is_relative_to(inside) and file.suffix.lower() in _FILES
+            name = Path(self.names[row])
+            plain = not name.is_absolute() and ".." not in name.parts
+            fits = plain and file.is_relative_to(inside) and file.suffix.lower() in _FILES
             return file if fits and file.is_file() else None
         except (
             OSError,

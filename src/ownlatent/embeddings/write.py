@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,8 @@ from torch import Tensor
 from ownlatent.checks import read_json
 from ownlatent.data import Data, decode_canvases, open_source
 from ownlatent.data.parts import Part
+from ownlatent.data.patterns import absolute
+from ownlatent.data.source import NoneReadable
 from ownlatent.embeddings import index
 from ownlatent.embeddings.encoders import digest
 from ownlatent.embeddings.lance import lancedb, require_name
@@ -118,7 +120,7 @@ def write_embeddings(
     }  # fmt: skip
     reduced = torch.autocast(torch.device(device).type, torch.bfloat16, precision == "bf16")
     parts = out.with_name(out.name + ".parts")
-    _begin(parts, origin | {"part": PART}, out)
+    _begin(parts, origin | {"part": PART, "labelled": labelled, "label": label}, out)
     skipped: list[str] = []
     files = []
     for start in range(0, count, PART):
@@ -130,6 +132,11 @@ def write_embeddings(
             _write(file, rows, classes, _DTYPES[dtype], origin)
         held = json.loads(pq.read_schema(file).metadata[KEY])
         skipped += held["skipped"]
+        if len(skipped) > max(10, 0.01 * count) or len(skipped) == count:
+            raise UsageError(
+                f"{len(skipped):,} of the first {stop:,} samples cannot be read: remove or repair "
+                f"them ({'; '.join(skipped[:3])})."
+            )
         files.append(file)
         if progress is not None:
             progress(stop, count)
@@ -148,9 +155,15 @@ def _reader(
     settings = encoder.preprocessing
     if settings.kind == "images":
         source = open_source(data, labelled=labelled)
+        _require_text(source.names)
 
         def images(rows: range) -> _Rows:
-            some = decode_canvases(Part(source, rows), view_size=settings.size, place="host")
+            try:
+                some = decode_canvases(Part(source, rows), view_size=settings.size, place="host")
+            except NoneReadable as error:
+                none = torch.empty(0, dtype=torch.int64)
+                features = torch.empty(0, encoder.num_features)
+                return _Rows(none, [], None, features, [name for name, _ in error.skipped])
             features = embed(encoder, some, device=device)
             skipped = [name for name, _ in some.skipped]
             return _Rows(some.ids, some.names, some.labels, features, skipped)
@@ -173,19 +186,31 @@ def _reader(
     return samples.fingerprint, samples.classes, len(samples), others
 
 
+def _require_text(names: Sequence[str]) -> None:
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"{name!r} is no text that a table can hold; rename that file."
+            ) from error
+
+
 def _begin(parts: Path, wanted: dict[str, Any], out: Path) -> None:
     """Make the folder of parts, or see that the one there is of the same making."""
     begun = parts / "begun.json"
     if begun.is_file():
         if read_json(begun) != wanted:
             raise UsageError(
-                f"{parts} holds a part of {out.name} of another encoder, other data or other "
+                f"{parts} holds a part of {out.name} of another encoder, other data, labels or "
                 "precision; delete it or choose another --out."
             )
         return
     try:
         parts.mkdir(parents=True, exist_ok=True)
-        begun.write_text(json.dumps(wanted))
+        fresh = begun.with_suffix(".tmp")
+        fresh.write_text(json.dumps(wanted))
+        fresh.replace(begun)
     except OSError as error:
         raise UsageError(f"{out} cannot be written ({error.strerror}); choose another.") from error
 
@@ -194,7 +219,13 @@ def _write(
     file: Path, rows: _Rows, classes: list[str] | None, dtype: Any, origin: dict[str, Any]
 ) -> None:
     dim = rows.features.shape[1]
-    flat = pa.array(rows.features.numpy().astype(dtype).reshape(-1))
+    vectors = rows.features.numpy().astype(dtype)
+    if np.isinf(vectors).any() and bool(rows.features.isfinite().all()):
+        raise UsageError(
+            f"Features reach {float(rows.features.abs().max()):.3g}, more than float16 holds; "
+            "leave --dtype float16 out."
+        )
+    flat = pa.array(vectors.reshape(-1))
     labels: list[str | None] = [None] * len(rows.names)
     if rows.labels is not None:
         labels = [_called(number, classes) for number in rows.labels.tolist()]
@@ -264,5 +295,5 @@ def _tables(files: list[Path], schema: pa.Schema) -> Iterator[pa.Table]:
 
 
 def _place(path: Any) -> str | None:
-    """Absolute, where it is a path."""
-    return str(Path(path).expanduser().absolute()) if isinstance(path, str | Path) else None
+    """Absolute, where it is a path; an address as it is."""
+    return absolute(str(path)) if isinstance(path, str | Path) else None

@@ -87,12 +87,13 @@ def write(wanted: Wanted, fresh: Path) -> tuple[float, str]:
             theirs = session.run([OUTPUT], {INPUT: each.contiguous().numpy()})[0]
             distances.append(gap(ours(each).float(), torch.from_numpy(theirs)))
     shape = ", ".join(free.get(at, str(n)) for at, n in enumerate(checked[0].shape))
+    dtype = str(checked[0].dtype).replace("torch.", "numpy.")
     use = f"""\
 import onnxruntime
 
 session = onnxruntime.InferenceSession({str(wanted.out)!r})
-(features,) = session.run(None, {{{INPUT!r}: samples}})  # {checked[0].dtype}, [{shape}]"""
-    return max(distances), use.replace("torch.", "numpy.")
+(features,) = session.run(None, {{{INPUT!r}: samples}})  # {dtype}, [{shape}]"""
+    return max(distances), use
 
 
 def _export(

@@ -72,6 +72,8 @@ def match(net: nn.Module, state: dict[str, Tensor]) -> Matched:
         online = not any(word in prefix for word in _AVERAGED)
         for rename in _RENAMES:
             named = rename(net, {k: state[full] for k, full in inner.items()})
+            if len(named) < len(inner):  # two names would be one: it is not of this library
+                continue
             of = dict(zip(named, inner.values(), strict=True))
             fitting = {k: v for k, v in named.items() if k in own and v.shape == own[k].shape}
             if (len(fitting), online) > best:

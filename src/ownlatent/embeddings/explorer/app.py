@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ownlatent.embeddings.explorer.guard import HEADERS, refusal
 from ownlatent.embeddings.explorer.look import Look
 from ownlatent.embeddings.explorer.thumbnails import Thumbnails
-from ownlatent.embeddings.lists import write_list
+from ownlatent.embeddings.lists import safe, write_list
 from ownlatent.embeddings.store import Store
 from ownlatent.errors import UsageError
 
@@ -105,7 +106,7 @@ def application(shown: Shown, *, token: str, port: int) -> ASGIApp:
         text = io.StringIO(newline="")
         table = csv.writer(text)
         table.writerow(COLUMNS)
-        table.writerows(listed(rows))
+        table.writerows([safe(cell) for cell in row] for row in listed(rows))
         # Names of files need not be valid UTF-8.
         content = text.getvalue().encode("utf-8", "surrogateescape")
         return Response(content, media_type="text/csv", headers={"Cache-Control": "no-store"})
@@ -187,12 +188,16 @@ async def _rows(request: Request, count: int) -> list[int]:
     return sorted(set(rows))
 
 
+_SAVING = Lock()
+
+
 def _save(store: Store, rows: list[tuple[int, str, str]]) -> Path:
     """Write the list beside the store, under the first number that is free."""
     number = 1
-    while (out := store.path.with_name(f"{store.path.stem}.selected-{number}.csv")).exists():
-        number += 1
-    write_list(out, COLUMNS, rows)
+    with _SAVING:  # two requests must not find the same number
+        while (out := store.path.with_name(f"{store.path.stem}.selected-{number}.csv")).exists():
+            number += 1
+        write_list(out, COLUMNS, rows)
     return out
 
 

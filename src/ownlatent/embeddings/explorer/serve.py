@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ownlatent.checks import require_within
 from ownlatent.data.folder import SUFFIXES
+from ownlatent.data.patterns import names_shards
 from ownlatent.embeddings.explorer.look import CLUSTERS, Bar, look
 from ownlatent.embeddings.store import Store, open_store
 from ownlatent.errors import UsageError
@@ -107,8 +108,8 @@ def missing(store: Store, pictures: NDArray[np.bool_]) -> str:
     root = store.origin.get("root")
     if store.origin.get("kind", "images") != "images" or not isinstance(root, str):
         return ""
-    if Path(root).is_file():
-        return "The samples are rows of one file: names stand where images would."
+    if names_shards(root) or Path(root).is_file():
+        return "The samples are not files of their own: names stand where images would."
     gone = int((~pictures).sum())
     if not gone:
         return ""
