@@ -18,7 +18,7 @@ demo: .venv/.installed  ## pretrain BYOL on 20,000 real images, measure it, writ
 	$(BIN)/ownlatent demo --out runs/demo
 
 test: lint  ## lint, check types and run every test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: .venv/.installed  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -88,21 +88,29 @@ def _label(path: Path, truth: dict[str, str]) -> None:
         writer.writerows(rows)
 
 
+def accuracy(predictions: Path, truth: dict[str, str]) -> tuple[float, float, int]:
+    """Of the photographs without a label, and of the quarter that is surest, %; and how many."""
+    with predictions.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if not row["label"]]
+    rows.sort(key=lambda row: -float(row["confidence"]))
+    right = [row["predicted"] == truth[row["path"]] for row in rows]
+    sure = right[: len(right) // 4]
+    return (
+        round(100 * sum(right) / len(right), 1), round(100 * sum(sure) / len(sure), 1), len(rows)
+    )  # fmt: skip
+
+
 def judge(folder: Path, truth: dict[str, str], doubles: dict[str, str]) -> dict[str, Any]:
     """What came of it, which only the maker of the folder can know."""
     listed = set((folder / "doubles.txt").read_text().split())
     known = set(doubles) | set(doubles.values())
-    with (folder / "predictions.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if not row["label"]]
-    right = [row["predicted"] == truth[row["path"]] for row in rows]
-    sure = sorted(rows, key=lambda row: -float(row["confidence"]))[: len(rows) // 4]
-    right_sure = [row["predicted"] == truth[row["path"]] for row in sure]
+    right, sure, unlabelled = accuracy(folder / "predictions.csv", truth)
     return {
         "doubles found": len(listed & known),
         "taken for doubles": len(listed - known),
-        "accuracy": round(100 * sum(right) / len(right), 1),
-        "accuracy of the surest quarter": round(100 * sum(right_sure) / len(right_sure), 1),
-        "unlabelled": len(rows),
+        "accuracy": right,
+        "accuracy of the surest quarter": sure,
+        "unlabelled": unlabelled,
     }
 
 
@@ -114,14 +122,14 @@ def untrained(folder: Path, photos: Path, truth: dict[str, str]) -> float:
     EncoderFolder.write(folder / "blank", {"online": blank})
     for line in (
         f"ownlatent embed blank {photos} --out blank.parquet",
-        "ownlatent select blank.parquet -n 50 --out labels.csv",
-        "ownlatent classify blank.parquet --labels labels.csv --out predictions.csv",
+        "ownlatent select blank.parquet -n 50 --out blank-labels.csv",
+        "ownlatent classify blank.parquet --labels blank-labels.csv --out blank.csv",
     ):
         command = [sys.executable, "-m", *shlex.split(line)]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
         if " select " in line:
-            _label(folder / "labels.csv", truth)
-    return float(judge(folder, truth, {})["accuracy"])
+            _label(folder / "blank-labels.csv", truth)
+    return float(accuracy(folder / "blank.csv", truth)[0])
 
 
 def page(steps: list[dict[str, Any]], found: dict[str, Any]) -> list[str]:

@@ -50,7 +50,7 @@ def completed(path: Path, *words: str) -> list[str]:
         (["pretrain", "--acc"], ["--accelerator", "--accumulate"]),
         (["pretrain", "photos/", "--opti"], ["--optimizer"]),
         (["pretrain", "--optimizer", "l"], ["lars"]),
-        (["pretrain", "--place", ""], ["auto", "device", "disk", "host"]),
+        (["pretrain", "--place", ""], ["auto", "device", "disk", "host", "stream"]),
     ],
 )
 def test_bash_completes(bash: Path, words: Sequence[str], expected: list[str]) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ownlatent.training.clock import Clock
 from ownlatent.training.feed import Feed
 from ownlatent.training.log import Log
 from ownlatent.training.session import prepare
+from ownlatent.views import RECIPES
 
 RACES = ["--reserve", "0", "--total", "0.01"]
 
@@ -76,6 +78,15 @@ def test_views_and_lightly(out: Path) -> None:
         assert "error" not in cell or (
             "No module named" in cell["error"] and ("kornia" in name or "lightly" in name)
         )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def recipes_as_they_were() -> Iterator[None]:
+    """The ablations' views are not the library's."""
+    before = dict(RECIPES)
+    yield
+    RECIPES.clear()
+    RECIPES.update(before)
 
 
 @pytest.mark.parametrize("title", ["cifar", "imagenette"])

@@ -102,8 +102,7 @@ def pretrain(data: Data | Samples, *, out: str | Path, **options: Any) -> Run:
         name = str(data)
     else:
         held = getattr(data, "pixels", getattr(data, "content", data))
-        shape = getattr(data, "shape", getattr(held, "shape", []))
-        name = f"array {list(shape)}"
+        name = f"array {list(getattr(held, 'shape', [len(data)]))}"
     return run(Pretrain(data=name, out=Path(out), **_sorted_out(options)), data)
 
 
