@@ -94,7 +94,7 @@ def match(net: nn.Module, state: dict[str, Tensor]) -> Matched:
     if 2 * len(result.tensors) >= len(own) and found is _WITHOUT_RELU:
         raise UsageError(
             "The weights are of lightly's ResNetGenerator as nn.Sequential, which has no ReLU "
-            "after its first norm, and this backbone has: choose weights of a torchvision or timm ResNet."
+            "after its first norm, and this backbone has: choose weights of torchvision or timm."
         )
     return result
 
