@@ -107,7 +107,7 @@ def card(
         _what(title or folder.resolve().name, method, backbone, encoder, network, words),
         _use(encoder, words) if use is None else f"## Use\n\n```python\n{use}\n```",
         _verdict(verdict),
-        _metrics(evaluation, words),
+        _metrics(evaluation, words, rewritten=use is None),
         _data(_part(config, "data") or _part(provenance, "data"), words),
         _recipe(method, backbone, asked, plan, provenance),
         _table("Versions", _part(config, "versions") or _part(provenance, "versions")),
@@ -170,13 +170,11 @@ def _verdict(verdict: Mapping[str, Any]) -> str:
     return "## Verdict without labels\n\n" + " ".join(part for part in said if part)
 
 
-def _metrics(evaluation: Mapping[str, Any], words: "_Words") -> str:
+def _metrics(evaluation: Mapping[str, Any], words: "_Words", rewritten: bool) -> str:
     results = [row for row in _rows(evaluation.get("results")) if isinstance(row, Mapping)]
     if not results:
-        return (
-            "## Metrics\n\nNot evaluated yet: `ownlatent evaluate` measures it and rewrites this "
-            "page."
-        )
+        then = ": `ownlatent evaluate` measures it and rewrites this page" if rewritten else ""
+        return f"## Metrics\n\nNot evaluated yet{then}."
     lines = [
         "| features | protocol | accuracy | 95 % interval | fitted on | scored on | seed |",
         "|---|---|---|---|---|---|---|",

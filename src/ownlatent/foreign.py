@@ -17,7 +17,7 @@ from ownlatent.errors import UsageError
 from ownlatent.networks import backbone
 from ownlatent.networks.haiku import same_padding
 from ownlatent.networks.initial import HAIKU, read_weights
-from ownlatent.networks.translate import match, needed
+from ownlatent.networks.translate import match, needed, padded_by_two
 from ownlatent.preprocessing import Preprocessing
 
 _log = logging.getLogger(__name__)
@@ -80,9 +80,11 @@ class ForeignEncoder:
             if seed is not None:
                 torch.manual_seed(seed)
             if self.weights is not None:
-                net, _ = backbone(self.name, 3, self._size)
+                net: Any = backbone(self.name, 3, self._size)[0]
                 if self.weights.suffix == HAIKU:
                     same_padding(net)
+                if padded_by_two(net, self._state):
+                    net.conv1.padding = (2, 2)
             else:
                 net = timm.create_model(self.name, pretrained=False, num_classes=0)
         return self._encoder(net)

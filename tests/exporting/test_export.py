@@ -67,7 +67,7 @@ def run(
     mean, std = (MEAN * 2)[:channels], (STD * 2)[:channels]
     settings = Preprocessing(channels, size, crop, mean, std)
     made = Encoder(net, name, settings, {"method": "byol", "view_size": view}, options)
-    EncoderFolder.write(folder / "encoder", {"online": made})
+    EncoderFolder.write(folder / "encoder", {"online": made, "target": made})
     return folder
 
 
@@ -172,6 +172,21 @@ def test_timm_is_told_what_images_go_through(resnet: Path, tmp_path: Path) -> No
     assert torch.nn.functional.cosine_similarity(encoder(image), theirs).item() > 0.99
 
 
+def test_the_network_that_is_asked_for(tmp_path: Path) -> None:
+    settings = Preprocessing(3, 64, 0.875, MEAN, STD)
+    nets = [randomised(backbone("resnet10t", 3, 72)[0], seed) for seed in (0, 1)]
+    made = [Encoder(net, "resnet10t", settings, {"view_size": 72}) for net in nets]
+    EncoderFolder.write(
+        tmp_path / "run/encoder", dict(zip(("online", "target"), made, strict=True))
+    )
+    x = inputs_of(made[0])
+    for network, net in ((None, nets[0]), ("target", nets[1])):
+        out = tmp_path / f"{network}.safetensors"
+        ol.export(tmp_path / "run", to="timm", out=out, network=network)
+        theirs = timm.create_model("resnet10t", num_classes=0, checkpoint_path=str(out))
+        assert_same(features(net, x), features(theirs, x))
+
+
 def test_several_channels_where_timm_builds_them(tmp_path: Path) -> None:
     folder = run(tmp_path / "run", "resnet18", size=64, channels=4, stem="standard")
     encoder = ol.load_encoder(folder)
@@ -203,6 +218,7 @@ def test_a_round_trip_through_hugging_faces_form(resnet: Path, tmp_path: Path) -
     _, front, text = (out / "README.md").read_text().split("---\n", 2)
     assert "license: cc-by-4.0" in front and "library_name: timm" in front
     assert "# birds-resnet18" in text and "timm.create_model('hf-hub:OWNER/NAME'" in text
+    assert "It holds the online network." in text and "Not evaluated yet." in text
     held = json.loads((out / "config.json").read_text())
     assert held["ownlatent"]["provenance"]["method"] == "byol"
     rows = np.random.default_rng(0).integers(0, 256, (12, 3, 8, 8), dtype=np.uint8)
@@ -368,7 +384,7 @@ def test_mistakes_are_one_sentence(
         ({"to": "timm", "out": "a.pth"}, "ending in .safetensors"),
         ({"to": "timm", "out": "a.safetensors", "preprocessing": True}, "Only a graph"),
         ({"to": "timm", "out": "a.safetensors", "license": "mit"}, "leave --license out"),
-        ({"to": "timm", "out": "a.safetensors", "network": "target"}, "it has online"),
+        ({"to": "timm", "out": "a.safetensors", "network": "middle"}, "it has online, target"),
         ({"to": "huggingface", "out": "a"}, "--license apache-2.0"),
         ({"to": "huggingface", "out": "a", "license": "x\ntags: y"}, "--license apache-2.0"),
     ):

@@ -42,8 +42,6 @@ def theirs(kind: str, state: dict[str, Tensor]) -> nn.Module:
     """torchvision's ResNet-18 as that library builds it, with its online weights."""
     net: Any = torchvision.models.resnet18()
     net.fc = nn.Identity()
-    if kind == "solo-learn-cifar":
-        net.conv1, net.maxpool = nn.Conv2d(3, 64, 3, 1, 2, bias=False), nn.Identity()
     inner = {k.removeprefix("backbone."): v for k, v in state.items() if k.startswith("backbone.")}
     if kind == "lightly-tutorial":
         net = nn.Sequential(*list(net.children())[:-1], nn.Flatten())
@@ -71,13 +69,30 @@ def test_features_are_theirs(kind: str, tmp_path: Path) -> None:
     assert left.get(kind, "teacher_backbone (120)") in line
 
 
-def test_a_small_stem_is_found_in_the_file(tmp_path: Path) -> None:
-    for kind in ("solo-learn-cifar", "lightly-generator"):
-        torch.save(drawn(kind), tmp_path / "a.pth")
-        encoder = find_encoder(tmp_path / "a.pth", "resnet18").load()
-        assert (encoder.preprocessing.size, encoder.preprocessing.crop) == (32, 1.0)
-        assert encoder.backbone.conv1.weight.shape == (64, 3, 3, 3)
-        assert "120 of 120" in encoder.provenance["weights"]
+def test_solo_learns_small_stem_is_found_in_the_file(tmp_path: Path) -> None:
+    """A 3x3 convolution padded by 2 (solo/methods/base.py): with all weights right and a padding of
+    1, features differ by a quarter."""
+    state = drawn("solo-learn-cifar")
+    torch.save(state, tmp_path / "a.pth")
+    encoder = find_encoder(tmp_path / "a.pth", "resnet18").load()
+    assert (encoder.preprocessing.size, encoder.preprocessing.crop) == (32, 1.0)
+    x = torch.randn(2, 3, 32, 32)
+    net: Any = torchvision.models.resnet18()
+    net.conv1, net.maxpool, net.fc = nn.Conv2d(3, 64, 3, 1, 2, bias=False), *[nn.Identity()] * 2
+    net.load_state_dict({k[9:]: v for k, v in state.items() if k.startswith("backbone.")})
+    with torch.inference_mode():
+        expected, ours = net.eval()(x), encoder.backbone(x)
+    assert (ours - expected).abs().max() <= 1e-5 * expected.abs().max()
+    begun, _ = backbone("resnet18", 3, 32)  # a run has its own padding, and is told
+    assert "padded by 1" in load_weights(begun, tmp_path / "a.pth")
+
+
+def test_a_network_without_its_first_relu_is_refused(tmp_path: Path) -> None:
+    """Each of its tensors fits, and features differ by 2 %: nn.Sequential of the children of
+    lightly's ResNetGenerator leaves out what its ``forward`` does between them."""
+    torch.save(drawn("lightly-generator"), tmp_path / "a.pth")
+    with pytest.raises(ol.UsageError, match="no ReLU"):
+        find_encoder(tmp_path / "a.pth", "resnet18").load()
 
 
 def test_the_network_that_follows_is_taken_where_it_is_alone() -> None:

@@ -1,12 +1,13 @@
 """``ownlatent export``: checks first, one writer for each format, and nothing kept that differs."""
 
 import re
-import shutil
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from ownlatent.encoder import EncoderFolder
 from ownlatent.errors import UsageError
 from ownlatent.exporting.agreement import REACHED
 from ownlatent.exporting.wanted import Wanted, others
@@ -85,25 +86,21 @@ def export(
             "timm, torchvision or onnx."
         )
     encoder = source.load(network)
+    if isinstance(source, EncoderFolder):
+        network = network or source.config["networks"][0]
     wanted = Wanted(encoder, source, network, out, preprocessing, license)
     writer = import_module(f"ownlatent.exporting.to_{to}")
-    fresh = out.with_name(f"{out.stem}.tmp{out.suffix}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as building:
+        fresh = Path(building) / out.name
         gap, use = writer.write(wanted, fresh)
         if not gap < REACHED:
             raise UsageError(
                 f"Written for {to}, its features differ by {gap:.1g} of the greatest; nothing is "
                 f"kept: take --to {others(encoder, than=to)}."
             )
-        if fresh.with_suffix(".json").exists():
-            fresh.with_suffix(".json").replace(out.with_suffix(".json"))
-        fresh.replace(out)
-    finally:
-        for left in (fresh, fresh.with_suffix(".json")):
-            if left.is_dir():
-                shutil.rmtree(left)
-            left.unlink(missing_ok=True)
+        for made in Path(building).iterdir():
+            made.replace(out.with_name(made.name))
     return Exported(out, gap, use)
 
 

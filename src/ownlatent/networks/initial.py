@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ownlatent.errors import UsageError
 from ownlatent.networks.haiku import read_haiku, strided
 from ownlatent.networks.pickled import Refused
-from ownlatent.networks.translate import match
+from ownlatent.networks.translate import match, padded_by_two
 
 PRETRAINED = "pretrained"
 HAIKU = ".pkl"
@@ -74,7 +74,10 @@ def load_weights(net: nn.Module, path: str | Path) -> str:
             is of a deeper network.
     """
     path = Path(path)
-    line = _fill(net, read_weights(path), path.name, str(path))
+    state = read_weights(path)
+    line = _fill(net, state, path.name, str(path))
+    if padded_by_two(net, state):
+        line += "; padded by 1 at first and not by 2: the same weights, other features at first"
     if path.suffix == HAIKU and any(True for _ in strided(net)):
         line += "; padded as torch does and not as haiku: the same weights, other features at first"
     return line

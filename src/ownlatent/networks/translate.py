@@ -12,7 +12,7 @@ _STAGES = ("layer1", "layer2", "layer3", "layer4")
 _CHILDREN = (
     # torchvision's ResNet as nn.Sequential of its children, as lightly's tutorials have it
     dict(zip("014567", ("conv1", "bn1", *_STAGES), strict=True)),
-    # the same of lightly's ResNetGenerator, which has no pooling and no ReLU of its own
+    # the same of lightly's ResNetGenerator, whose pooling and ReLU are no children
     dict(zip("012345", ("conv1", "bn1", *_STAGES), strict=True)),
 )
 _AVERAGED = ("momentum", "teacher", "target", "ema")
@@ -62,7 +62,7 @@ def match(net: nn.Module, state: dict[str, Tensor]) -> Matched:
 
     Raises:
         UsageError: below the same prefix, the file has layers that the network lacks: it is of a
-            deeper one, whose features these would not be.
+            deeper one, whose features these would not be; or it is of lightly's ResNetGenerator.
     """
     own = net.state_dict()
     best: tuple[int, bool] = (-1, False)
@@ -77,7 +77,7 @@ def match(net: nn.Module, state: dict[str, Tensor]) -> Matched:
             of = dict(zip(named, inner.values(), strict=True))
             fitting = {k: v for k, v in named.items() if k in own and v.shape == own[k].shape}
             if (len(fitting), online) > best:
-                best = len(fitting), online
+                best, found = (len(fitting), online), rename
                 used = {of[k] for k in fitting}
                 result = Matched(
                     fitting,
@@ -93,7 +93,20 @@ def match(net: nn.Module, state: dict[str, Tensor]) -> Matched:
             f"The weights have layers that this backbone lacks, such as {deeper[0]}; choose the "
             "backbone that they were saved from."
         )
+    if 2 * len(result.tensors) >= len(own) and found is _WITHOUT_RELU:
+        raise UsageError(
+            "The weights are of lightly's ResNetGenerator as nn.Sequential, which has no ReLU "
+            "after its first norm, and this backbone has: choose weights of torchvision or timm."
+        )
     return result
+
+
+def padded_by_two(net: Any, state: dict[str, Tensor]) -> bool:
+    """Whether ``state`` is of solo-learn's stem for small images, and ``net`` has ours: its first
+    3x3 convolution is padded by 2, so that every map is two pixels wider."""
+    stem = getattr(net, "conv1", None)
+    small = isinstance(stem, nn.Conv2d) and stem.kernel_size == (3, 3)
+    return small and any(name.startswith("momentum_backbone.conv1.") for name in state)
 
 
 def needed(missing: list[str]) -> list[str]:
@@ -127,4 +140,5 @@ def _children(names: dict[str, str]) -> Callable[[Any, dict[str, Tensor]], dict[
     return rename
 
 
-_RENAMES = (timm_names, *map(_children, _CHILDREN))
+_WITHOUT_RELU = _children(_CHILDREN[1])
+_RENAMES = (timm_names, _children(_CHILDREN[0]), _WITHOUT_RELU)
