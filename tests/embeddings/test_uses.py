@@ -177,7 +177,7 @@ def test_clusters_become_folders(make, clustered, tmp_path: Path) -> None:
         (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "root" / name).write_text(str(row))
     names[99] = "../../secret.png"
-    names[98] = "../root/a/000.png"  # would be placed beside the folder
+    names[98] = Path("..", "root", "a", "000.png").as_posix()  # would be placed beside the folder
     names[97] = str(tmp_path / "root/a/000.png")
     (tmp_path / "secret.png").write_text("s")
     store = make(vectors.astype(np.float32), names, root=str(tmp_path / "root"))
