@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import ownlatent as ol
+from ownlatent.config import Pretrain
 from ownlatent.data.table import LABEL_NAMES
 from ownlatent.sklearn import Encoder
 
@@ -288,3 +289,12 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "sklearn.base", None)
     with pytest.raises(ol.UsageError, match=r"pip install 'ownlatent\[sklearn\]'"):
         ol.__getattr__("sklearn")
+
+
+def test_every_option_of_pretraining_is_a_parameter() -> None:
+    """Or is known not to be: what scikit-learn calls otherwise, and what a run folder is for."""
+    otherwise = {"data", "out", "set", "seed", "label", "labelled", "track"}
+    folder = {"checkpoint_minutes", "checkpoint_steps", "keep"}
+    rare = {"reference", "frozen_patches", "target_start"}
+    fields = set(Pretrain.__dataclass_fields__)
+    assert fields - set(Encoder().get_params()) - otherwise - folder - rare == set()

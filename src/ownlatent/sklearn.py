@@ -62,8 +62,8 @@ class Encoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     Args:
         method, preset, backbone, size, views, crops, epochs, steps, batch_size, accumulate,
             optimizer, base_lr, weight_decay, warmup_epochs, predictor_lr, clip, bn_group, norm,
-            stem, init, drop_path, canvas, workers, accelerator, precision, compile, on_collapse,
-            log_every: as of :func:`ownlatent.pretrain`; None is what follows from data and preset.
+            stem, init, drop_path, recompute, canvas, place, workers, accelerator, precision,
+            compile, on_collapse, log_every: as of :func:`ownlatent.pretrain`; None is what follows from data and preset.
         options: the method's own, such as ``{"tau": 0.99}``; see ``ownlatent methods METHOD``.
         random_state: seed of everything random; an equal one gives equal features.
         network: whose features: "online" or "target"; None: the one the method is evaluated by.
@@ -103,7 +103,9 @@ class Encoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         stem: Literal["auto", "standard"] = "auto",
         init: str | Path | None = None,
         drop_path: float = 0.0,
+        recompute: bool = False,
         canvas: int | None = None,
+        place: Literal["auto", "device", "host", "disk", "stream"] = "auto",
         workers: int | None = None,
         accelerator: Literal["auto", "cpu", "cuda"] = "auto",
         precision: Literal["auto", "fp32", "bf16"] = "auto",
@@ -138,7 +140,9 @@ class Encoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.stem = stem
         self.init = init
         self.drop_path = drop_path
+        self.recompute = recompute
         self.canvas = canvas
+        self.place = place
         self.workers = workers
         self.accelerator = accelerator
         self.precision = precision
