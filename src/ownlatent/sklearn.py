@@ -63,7 +63,8 @@ class Encoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         method, preset, backbone, size, views, crops, epochs, steps, batch_size, accumulate,
             optimizer, base_lr, weight_decay, warmup_epochs, predictor_lr, clip, bn_group, norm,
             stem, init, drop_path, recompute, canvas, place, workers, accelerator, precision,
-            compile, on_collapse, log_every: as of :func:`ownlatent.pretrain`; None is what follows from data and preset.
+            compile, on_collapse, log_every: as of :func:`ownlatent.pretrain`; None is what follows
+            from data and preset.
         options: the method's own, such as ``{"tau": 0.99}``; see ``ownlatent methods METHOD``.
         random_state: seed of everything random; an equal one gives equal features.
         network: whose features: "online" or "target"; None: the one the method is evaluated by.
