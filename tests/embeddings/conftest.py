@@ -8,12 +8,29 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from ownlatent.data.fingerprint import sample_ids
 from ownlatent.embeddings import write
 from ownlatent.embeddings.store import KEY, Store, open_store
+from ownlatent.encoder import Encoder, EncoderFolder
+from ownlatent.networks import backbone
+from ownlatent.preprocessing import Preprocessing
 
 Make = Callable[..., Store]
+
+
+@pytest.fixture(scope="session")
+def save_encoder() -> Callable[..., None]:
+    """Write an encoder of 16-pixel images into a folder, as a run would."""
+
+    def saved(folder: Path, seed: int, name: str = "small-resnet") -> None:
+        torch.manual_seed(seed)
+        net, _ = backbone(name, 3, 16)
+        settings = Preprocessing(3, 16, 1.0, (0.5,) * 3, (0.25,) * 3)
+        EncoderFolder.write(folder / "encoder", {"online": Encoder(net, name, settings)})
+
+    return saved
 
 
 @pytest.fixture

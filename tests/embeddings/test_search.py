@@ -14,20 +14,10 @@ import ownlatent as ol
 from ownlatent.cli import main
 from ownlatent.embeddings import write_embeddings
 from ownlatent.embeddings.store import KEY
-from ownlatent.encoder import Encoder, EncoderFolder
-from ownlatent.networks import backbone
-from ownlatent.preprocessing import Preprocessing
-
-
-def _encoder(folder: Path, seed: int, name: str = "small-resnet") -> None:
-    torch.manual_seed(seed)
-    net, _ = backbone(name, 3, 16)
-    settings = Preprocessing(3, 16, 1.0, (0.5,) * 3, (0.25,) * 3)
-    EncoderFolder.write(folder / "encoder", {"online": Encoder(net, name, settings)})
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, save_encoder) -> Path:
     """Thirty images of two classes, embedded in both forms, and other encoders."""
     folder, draw = tmp_path_factory.mktemp("search"), np.random.default_rng(0)
     for number in range(30):
@@ -36,9 +26,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         colour = draw.integers(0, 256, 3)
         noise = draw.integers(-40, 40, (20, 24, 3))
         Image.fromarray((colour + noise).clip(0, 255).astype(np.uint8)).save(file)
-    _encoder(folder / "run", 0)
-    _encoder(folder / "other", 1)
-    _encoder(folder / "wide", 0, "resnet10t")
+    save_encoder(folder / "run", 0)
+    save_encoder(folder / "other", 1)
+    save_encoder(folder / "wide", 0, "resnet10t")
     for form in ("parquet", "lance"):
         write_embeddings(folder / "run", folder / "images", out=folder / f"s.{form}", labelled=True)
     return folder

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import wave
 from pathlib import Path
 
 import lancedb
@@ -17,15 +18,15 @@ from PIL import Image
 
 import ownlatent as ol
 from ownlatent.cli import main
+from ownlatent.data.logmel import LogMel
 from ownlatent.embeddings import write as embeddings
 from ownlatent.embeddings.write import KEY, write_embeddings
 from ownlatent.encoder import Encoder, EncoderFolder
 from ownlatent.networks import backbone
-from ownlatent.preprocessing import Preprocessing
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, save_encoder) -> Path:
     """Twelve images of two classes, one file that is none, and two encoders."""
     folder, random = tmp_path_factory.mktemp("embed"), np.random.default_rng(0)
     for number in range(12):
@@ -34,10 +35,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(random.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(file)
     (folder / "images" / "class-0" / "torn.png").write_bytes(b"\x89PNG\r\n")
     for seed, name in enumerate(("run", "other")):
-        torch.manual_seed(seed)
-        net, _ = backbone("small-resnet", 3, 16)
-        made = Encoder(net, "small-resnet", Preprocessing(3, 16, 1.0, (0.5,) * 3, (0.25,) * 3))
-        EncoderFolder.write(folder / name / "encoder", {"online": made})
+        save_encoder(folder / name, seed)
     return folder
 
 
@@ -229,3 +227,19 @@ def test_a_name_that_is_no_text(place: Path, tmp_path: Path) -> None:
     shutil.copy(place / "images" / "class-1" / "03.png", tmp_path / "images")
     with pytest.raises(ol.UsageError, match="rename that file"):
         write_embeddings(place / "run", tmp_path / "images", out=tmp_path / "out.parquet")
+
+
+def test_half_of_a_few_sounds_cannot_be_read(tmp_path: Path) -> None:
+    """Opening them has judged that: it is not judged again against those that are left."""
+    (tmp_path / "sounds").mkdir()
+    draw = np.random.default_rng(0)
+    for number in range(4):
+        with wave.open(str(tmp_path / "sounds" / f"{number}.wav"), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(draw.integers(-9999, 9999, 4000, dtype=np.int16).tobytes())
+        (tmp_path / "sounds" / f"torn-{number}.wav").write_bytes(b"RIFF")
+    net, _ = backbone("small-resnet", 1, 32)
+    made = Encoder(net, "small-resnet", LogMel(8000, bands=32, frames=32))
+    EncoderFolder.write(tmp_path / "run" / "encoder", {"online": made})
+    done = write_embeddings(tmp_path / "run", tmp_path / "sounds", out=tmp_path / "out.parquet")
+    assert done.vectors == 4 and done.skipped == [f"torn-{number}.wav" for number in range(4)]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ownlatent.data.canvas import CanvasShape, to_canvas
 from ownlatent.data.fingerprint import DIGEST_BYTES
 from ownlatent.data.pixels import Header, Pixels
-from ownlatent.data.source import NoneReadable, Source, Unreadable
+from ownlatent.data.source import NoneReadable, Source, Unreadable, too_many
 from ownlatent.errors import UsageError
 
 Sink = Callable[[Pixels], None]  # takes the next canvases, [B, C, Hc, Wc]
@@ -127,7 +127,7 @@ def decode_onto(
 
 def refuse_if_too_many(source: Source, skipped: Sequence[tuple[str, str]]) -> None:
     """Raises UsageError where more than 10 and more than 1 % of the images, or all, are skipped."""
-    few = len(skipped) <= max(10, 0.01 * source.of)
+    few = not too_many(len(skipped), source.of)
     if few and len(skipped) < len(source):
         return
     first = "; ".join(f"{name}: {why}" for name, why in skipped[:3])

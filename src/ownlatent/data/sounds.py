@@ -15,6 +15,7 @@ from torch import Tensor
 from ownlatent.data.folder import SUFFIXES, class_folders, list_files
 from ownlatent.data.opening import check_labels
 from ownlatent.data.sound import read_header, read_wav
+from ownlatent.data.source import too_many
 from ownlatent.errors import UsageError
 
 WAV = ".wav"
@@ -51,7 +52,7 @@ class Sounds(ABC):
         """Raises UsageError where more than 10 and more than 1 % of the sounds, or all, are
         unreadable."""
         count = len(self)
-        if len(skipped) <= max(10, 0.01 * count) and len(skipped) < count:
+        if not too_many(len(skipped), count) and len(skipped) < count:
             return
         first = "; ".join(f"{name}: {why}" for name, why in skipped[:3])
         some = "none" if len(skipped) == count else f"only {count - len(skipped):,}"

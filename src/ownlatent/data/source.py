@@ -29,6 +29,11 @@ class SourceFailed(OSError):
     """
 
 
+def too_many(skipped: int, of: int) -> bool:
+    """Whether so many unreadable samples of a data set are an error: over 10, and over 1 %."""
+    return skipped > max(10, 0.01 * of)
+
+
 class NoneReadable(UsageError):
     """Of a part of the data nothing can be read, but little of the whole.
 

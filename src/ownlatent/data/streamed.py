@@ -16,7 +16,7 @@ from ownlatent.data.canvas import CanvasShape, canvas_shape, to_canvas
 from ownlatent.data.decoding import REDUCED, cores, decoding_pool, in_parallel, refuse_if_too_many
 from ownlatent.data.fingerprint import DIGEST_BYTES
 from ownlatent.data.pixels import Header, Pixels
-from ownlatent.data.source import Source, SourceFailed, Unreadable
+from ownlatent.data.source import Source, SourceFailed, Unreadable, too_many
 from ownlatent.data.statistics import channel_statistics, spread_rows
 from ownlatent.errors import UsageError
 from ownlatent.memory import to_device
@@ -154,7 +154,7 @@ class Streamed:
                 return
             self._unreadable.add(row)
             self.skipped.append((error.name, error.why))
-            many = len(self.skipped) > max(10, 0.01 * len(self))
+            many = too_many(len(self.skipped), len(self))
         if many:
             raise SourceFailed(
                 f"{len(self.skipped):,} images of {self._source.name} cannot be read, and not all "

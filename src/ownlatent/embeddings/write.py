@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from ownlatent.checks import read_json
 from ownlatent.data import Data, decode_canvases, open_source
 from ownlatent.data.parts import Part
 from ownlatent.data.patterns import absolute
-from ownlatent.data.source import NoneReadable
+from ownlatent.data.source import NoneReadable, Source, too_many
 from ownlatent.embeddings import index
 from ownlatent.embeddings.encoders import digest
 from ownlatent.embeddings.lance import lancedb, require_name
@@ -110,7 +111,7 @@ def write_embeddings(
     ((title, encoder),) = subjects.nets
     weights = digest(encoder)
     encoder.backbone = folded(encoder.backbone)
-    stamp, classes, count, read = _reader(encoder, data, labelled, label, device)
+    stamp, classes, count, read, refuse = _reader(encoder, data, labelled, label, device)
     origin = {
         "encoder": title, "weights": weights, "backbone": encoder.name,
         "dim": encoder.num_features, "dtype": dtype, "precision": precision, "data": stamp,
@@ -132,11 +133,7 @@ def write_embeddings(
             _write(file, rows, classes, _DTYPES[dtype], origin)
         held = json.loads(pq.read_schema(file).metadata[KEY])
         skipped += held["skipped"]
-        if len(skipped) > max(10, 0.01 * count) or len(skipped) == count:
-            raise UsageError(
-                f"{len(skipped):,} of the first {stop:,} samples cannot be read: remove or repair "
-                f"them ({'; '.join(skipped[:3])})."
-            )
+        refuse(skipped)
         files.append(file)
         if progress is not None:
             progress(stop, count)
@@ -150,8 +147,9 @@ def write_embeddings(
 
 def _reader(
     encoder: Encoder, data: Data, labelled: bool, label: str | None, device: str
-) -> tuple[str, list[str] | None, int, Callable[[range], _Rows]]:
-    """What the data are, their classes, how many there are, and what embeds some of them."""
+) -> tuple[str, list[str] | None, int, Callable[[range], _Rows], Callable[[list[str]], None]]:
+    """What the data are, their classes, how many there are, what embeds some of them, and what
+    raises UsageError where too many have been skipped so far."""
     settings = encoder.preprocessing
     if settings.kind == "images":
         source = open_source(data, labelled=labelled)
@@ -168,7 +166,7 @@ def _reader(
             skipped = [name for name, _ in some.skipped]
             return _Rows(some.ids, some.names, some.labels, features, skipped)
 
-        return source.stamp(), source.classes, len(source), images
+        return source.stamp(), source.classes, len(source), images, partial(_refuse, source)
     samples = KINDS[settings.kind].open(
         data, size=getattr(settings, "size", 0), labelled=labelled, label=label, like=settings
     )
@@ -183,7 +181,16 @@ def _reader(
         skipped = [name for name, _ in samples.skipped] if rows.start == 0 else []
         return _Rows(ids.cpu(), names, labels, features, skipped)
 
-    return samples.fingerprint, samples.classes, len(samples), others
+    # Opened, these have been judged already.
+    return samples.fingerprint, samples.classes, len(samples), others, lambda skipped: None
+
+
+def _refuse(source: Source, skipped: list[str]) -> None:
+    if too_many(len(skipped), len(source)) or len(skipped) == len(source):
+        raise UsageError(
+            f"{len(skipped):,} of the {len(source):,} images in {source.name} cannot be read: "
+            f"remove or repair them ({'; '.join(skipped[:3])})"
+        )
 
 
 def _require_text(names: Sequence[str]) -> None:
