@@ -136,7 +136,7 @@ def searched(place: Path, queries: np.ndarray, best: np.ndarray) -> dict[str, An
     began = time.perf_counter()
     store = open_store(place)
     told["open, seconds"] = round(time.perf_counter() - began, 2)
-    told["how"] = store.how
+    told["how"] = store.how()
     if store._ask is not None:
         said, found = timed(lambda q: store.near(q[None], K).rows[0], queries)
         told["index"] = {"ms": said, "recall": recall(found, best)}

@@ -56,7 +56,8 @@ def test_the_index_of_a_large_store(make, clustered, monkeypatch, dtype: type) -
     queries = clustered(50, 32, 40, seed=2)[:, ::1]
     queries = vectors[:50].astype(np.float32) + 0.2 * queries
     store = make(vectors, name="store.lance")
-    assert "IVF-HNSW-SQ" in store.how and "4,000" in store.how
+    assert "IVF-HNSW-SQ" in store.how() and "4,000" in store.how()
+    assert "exact" in store.how(101) and "as asked" in store.how(exact=True)
     near = store.near(queries, 10)
     assert store._vectors is None  # none was read
     cosines = brute(vectors, queries)
@@ -68,9 +69,9 @@ def test_the_index_of_a_large_store(make, clustered, monkeypatch, dtype: type) -
     exact = store.near(queries, 10, exact=True)
     assert np.array_equal(np.sort(exact.rows), np.sort(truth))
     small = make(vectors, name="other.parquet")
-    assert "exact" in small.how and "without an index" in small.how
+    assert "exact" in small.how() and "without an index" in small.how()
     monkeypatch.setattr(index, "LARGE", 5000)
-    assert "exact" in make(vectors, name="third.lance").how
+    assert "exact" in make(vectors, name="third.lance").how()
 
 
 def test_vectors_of_any_length_are_compared() -> None:

@@ -82,7 +82,7 @@ class Search:
                      for one in found]  # fmt: skip
             print(json.dumps(shown, indent=1))
             return
-        print(f"search    {_way(store.how, self.exact, self.k)}")
+        print(f"search    {store.how(self.k + bool(self.like), exact=self.exact)}")
         for one in found:
             print(f"\n{one.query}")
             _table(
@@ -92,15 +92,6 @@ class Search:
                     for hit in one.hits
                 ),
             )
-
-
-def _way(how: str, exact: bool, k: int) -> str:
-    """How a search was answered."""
-    from ownlatent.embeddings.index import MOST
-
-    if exact:
-        return "exact, as asked"
-    return f"exact, more than {MOST} being asked for" if k >= MOST else how
 
 
 @dataclass(frozen=True, kw_only=True)

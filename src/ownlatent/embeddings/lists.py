@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ownlatent.errors import UsageError
 
@@ -41,9 +41,7 @@ def write_list(out: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
         # Names of files need not be valid UTF-8.
         with fresh.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             if form == ".csv":
-                table = csv.writer(file)
-                table.writerow(columns)
-                table.writerows([safe(cell) for cell in row] for row in rows)
+                write_table(file, columns, rows)
             elif form == ".txt":
                 place = list(columns).index("path")
                 file.writelines(f"{row[place]}\n" for row in rows)
@@ -58,7 +56,14 @@ def write_list(out: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
         raise UsageError(f"{out} cannot be written ({error.strerror}); choose another.") from error
 
 
-def safe(cell: Any) -> Any:
+def write_table(file: IO[str], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows as CSV in which a spreadsheet finds no formula."""
+    table = csv.writer(file)
+    table.writerow(columns)
+    table.writerows([_safe(cell) for cell in row] for row in rows)
+
+
+def _safe(cell: Any) -> Any:
     """A cell that no spreadsheet takes for a formula: a name that begins like one is quoted."""
     if not isinstance(cell, str) or cell[:1] not in tuple("=+-@\t\r"):
         return cell
@@ -70,7 +75,7 @@ def safe(cell: Any) -> Any:
 
 
 def _as_it_was(cell: str) -> str:
-    """Undo `safe`."""
+    """Undo `_safe`."""
     return cell[1:] if cell[:1] == "'" and cell[1:2] in tuple("=+-@\t\r") else cell
 
 

@@ -96,15 +96,22 @@ class Store:
             self._vectors = made
         return self._vectors
 
-    @property
-    def how(self) -> str:
-        """How neighbours are found, and why."""
+    def how(self, k: int = 1, *, exact: bool = False) -> str:
+        """How ``k`` neighbours are found, and why; see `near`."""
         count = f"{len(self):,} vectors"
-        if self._ask is not None:
+        if exact:
+            return "exact, as asked"
+        if self._asks(k):
             return f"{index.NAME}, for {count} ({index.LARGE:,} or more)"
+        if self._ask is not None:
+            return f"exact, for {k:,} neighbours (more than {index.MOST})"
         if len(self) < index.LARGE:
             return f"exact, for {count} (fewer than {index.LARGE:,})"
         return f"exact, for {count} without an index (embed into .lance to have one)"
+
+    def _asks(self, k: int) -> bool:
+        """Whether the index is asked for ``k`` neighbours."""
+        return self._ask is not None and k <= index.MOST
 
     def near(self, queries: NDArray[Any], k: int, *, exact: bool = False) -> Near:
         """The ``k`` samples nearest to each query by cosine, the nearest first.
@@ -126,7 +133,7 @@ class Store:
             )
         if not np.isfinite(queries).all():
             raise UsageError("A query holds NaN or infinity; embed it anew.")
-        if self._ask is not None and not exact and k <= index.MOST:
+        if not exact and self._ask is not None and self._asks(k):
             answers = [self._ask(query, k) for query in unit(queries)]
             found = [answer for answer in answers if answer is not None]
             if len(found) == len(queries):
@@ -157,11 +164,7 @@ class Store:
             plain = not name.is_absolute() and ".." not in name.parts
             fits = plain and file.is_relative_to(inside) and file.suffix.lower() in _FILES
             return file if fits and file.is_file() else None
-        except (
-            OSError,
-            ValueError,
-            RuntimeError,
-        ):  # none there; a NUL in the name; links in a ring
+        except (OSError, ValueError, RuntimeError):  # not there; a NUL in its name; links in a ring
             return None
 
 

@@ -1,6 +1,5 @@
 """What the explorer answers: its page, the samples, their pictures and neighbours, and lists."""
 
-import csv
 import io
 import json
 import sys
@@ -21,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ownlatent.embeddings.explorer.guard import HEADERS, refusal
 from ownlatent.embeddings.explorer.look import Look
 from ownlatent.embeddings.explorer.thumbnails import Thumbnails
-from ownlatent.embeddings.lists import safe, write_list
+from ownlatent.embeddings.lists import write_list, write_table
 from ownlatent.embeddings.store import Store
 from ownlatent.errors import UsageError
 
@@ -104,9 +103,7 @@ def application(shown: Shown, *, token: str, port: int) -> ASGIApp:
     async def export(request: Request) -> Response:
         rows = await _rows(request, len(store))
         text = io.StringIO(newline="")
-        table = csv.writer(text)
-        table.writerow(COLUMNS)
-        table.writerows([safe(cell) for cell in row] for row in listed(rows))
+        write_table(text, COLUMNS, listed(rows))
         # Names of files need not be valid UTF-8.
         content = text.getvalue().encode("utf-8", "surrogateescape")
         return Response(content, media_type="text/csv", headers={"Cache-Control": "no-store"})
