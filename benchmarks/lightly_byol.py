@@ -43,13 +43,15 @@ class Pictures(Dataset[Any]):
 
 
 class LightlyBYOL(nn.Module):
-    """lightly's heads around a backbone."""
+    """lightly's heads around a backbone, as wide as its CIFAR-10 benchmark has them."""
 
-    def __init__(self, backbone: nn.Module, features: int) -> None:
+    def __init__(
+        self, backbone: nn.Module, features: int, hidden: int = 1024, dim: int = 256
+    ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.projector = BYOLProjectionHead(features, 1024, 256)
-        self.predictor = BYOLPredictionHead(256, 1024, 256)
+        self.projector = BYOLProjectionHead(features, hidden, dim)
+        self.predictor = BYOLPredictionHead(dim, hidden, dim)
         self.target_backbone = copy.deepcopy(self.backbone)
         self.target_projector = copy.deepcopy(self.projector)
         deactivate_requires_grad(self.target_backbone)
@@ -57,11 +59,11 @@ class LightlyBYOL(nn.Module):
         self.criterion = NegativeCosineSimilarity()
 
     def forward(self, x0: Tensor, x1: Tensor) -> Tensor:
-        def predicted(x: Tensor) -> Tensor:
-            return self.predictor(self.projector(self.backbone(x)))  # type: ignore[no-any-return]
+        def predicted(x: Tensor) -> Any:
+            return self.predictor(self.projector(self.backbone(x).flatten(1)))
 
-        def aimed_at(x: Tensor) -> Tensor:
-            return self.target_projector(self.target_backbone(x)).detach()  # type: ignore[no-any-return]
+        def aimed_at(x: Tensor) -> Any:
+            return self.target_projector(self.target_backbone(x).flatten(1)).detach()
 
         p0, z0, p1, z1 = predicted(x0), aimed_at(x0), predicted(x1), aimed_at(x1)
         loss: Tensor = 0.5 * (self.criterion(p0, z1) + self.criterion(p1, z0))

@@ -9,7 +9,6 @@ a worker per core. Ours is the whole loop, from canvases, with the same heads an
 files are the demo's images enlarged to 256 pixels: reading them is easier than reading photographs.
 """
 
-import copy
 import functools
 import os
 import tempfile
@@ -48,42 +47,15 @@ def main() -> None:
     finish(given.out / "lightly_step.md", "BYOL beside lightly", table(record))
 
 
-class Theirs(nn.Module):
-    """lightly's example of BYOL."""
-
-    def __init__(self, toy: bool) -> None:
-        super().__init__()
-        from lightly.loss import NegativeCosineSimilarity
-        from lightly.models.modules import BYOLPredictionHead, BYOLProjectionHead
-        from lightly.models.utils import deactivate_requires_grad
-        from torchvision.models import resnet18, resnet50
-
-        net = resnet18() if toy else resnet50()
-        width, hidden, dim = net.fc.in_features, 4096, 256
-        self.backbone = nn.Sequential(*list(net.children())[:-1])
-        self.projection_head = BYOLProjectionHead(width, hidden, dim)
-        self.prediction_head = BYOLPredictionHead(dim, hidden, dim)
-        self.backbone_momentum = copy.deepcopy(self.backbone)
-        self.projection_head_momentum = copy.deepcopy(self.projection_head)
-        deactivate_requires_grad(self.backbone_momentum)
-        deactivate_requires_grad(self.projection_head_momentum)
-        self.criterion = NegativeCosineSimilarity()
-
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        p = [self.prediction_head(self.projection_head(self.backbone(x).flatten(1)))
-             for x in (a, b)]  # fmt: skip
-        with torch.no_grad():
-            z = [self.projection_head_momentum(self.backbone_momentum(x).flatten(1))
-                 for x in (a, b)]  # fmt: skip
-        loss: Tensor = 0.5 * (self.criterion(p[0], z[1]) + self.criterion(p[1], z[0]))
-        return loss
-
-
 def stepper(toy: bool, faster: bool) -> Callable[[Tensor, Tensor], None]:
     """A training step of theirs."""
-    from lightly.models.utils import update_momentum
+    from torchvision.models import resnet18, resnet50
 
-    model = Theirs(toy).to(DEVICE)
+    from benchmarks.lightly_byol import LightlyBYOL
+
+    net = resnet18() if toy else resnet50()
+    backbone = nn.Sequential(*list(net.children())[:-1])
+    model = LightlyBYOL(backbone, net.fc.in_features, hidden=4096).to(DEVICE)
     if faster:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         model.compile(dynamic=False)
@@ -91,8 +63,7 @@ def stepper(toy: bool, faster: bool) -> Callable[[Tensor, Tensor], None]:
     optimizer = torch.optim.SGD(trained, lr=0.06, momentum=0.9)
 
     def step(a: Tensor, b: Tensor) -> None:
-        update_momentum(model.backbone, model.backbone_momentum, m=0.99)
-        update_momentum(model.projection_head, model.projection_head_momentum, m=0.99)
+        model.follow()
         with torch.autocast(DEVICE.type, torch.bfloat16):
             loss = model(a, b)
         loss.backward()
