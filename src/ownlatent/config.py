@@ -83,6 +83,8 @@ class Pretrain:
     recompute: bool = False
     """Keep less for the backward pass and compute it again there: about half the memory for about a
     third more time. The networks are not compiled then."""
+    shard: bool = False
+    """Cut networks and optimizer over the processes (FSDP), for networks too large for one GPU."""
     label: str | None = None
     """Column of a table that holds labels, and is no feature. [label, class, target or y]"""
     labelled: bool = False

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,14 +89,24 @@ class EncoderFolder:
     config: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def write(cls, path: Path, encoders: dict[str, Encoder]) -> None:
-        """Replace the folder whole: a reader finds the old one or the new one, never a part."""
+    def write(
+        cls,
+        path: Path,
+        encoders: dict[str, Encoder],
+        weights: Mapping[str, Mapping[str, Tensor]] | None = None,
+    ) -> None:
+        """Replace the folder whole: a reader finds the old one or the new one, never a part.
+
+        Args:
+            weights: of the encoders' backbones, where these hold parts of them.
+        """
         fresh, old = path.with_name(path.name + ".tmp"), path.with_name(path.name + ".old")
         for leftover in (fresh, old):
             shutil.rmtree(leftover, ignore_errors=True)
         fresh.mkdir(parents=True)
         for name, encoder in encoders.items():
-            state = {k: v.contiguous() for k, v in encoder.backbone.state_dict().items()}
+            held = encoder.backbone.state_dict() if weights is None else weights[name]
+            state = {k: v.contiguous() for k, v in held.items()}
             save_file(state, fresh / f"{name}.safetensors")
         first = next(iter(encoders.values()))
         config = {

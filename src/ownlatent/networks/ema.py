@@ -9,6 +9,8 @@ from timm.layers.drop import DropPath
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from ownlatent.networks.sharding import shards
+
 
 class EMA(nn.Module):
     """A network whose parameters follow another's.
@@ -44,4 +46,5 @@ class EMA(nn.Module):
     @torch.no_grad()
     def update(self, online: nn.Module, rate: float) -> None:
         """``target <- rate * target + (1 - rate) * online``, after the optimizer's step (eq. 1)."""
-        torch._foreach_lerp_(list(self.network.parameters()), list(online.parameters()), 1.0 - rate)
+        own, others = shards(self.network.parameters()), shards(online.parameters())
+        torch._foreach_lerp_(own, others, 1.0 - rate)

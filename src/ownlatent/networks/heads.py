@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ownlatent.networks.sharding import shards
+
 
 def mlp(
     *widths: int,
@@ -100,8 +102,10 @@ class Prototypes(nn.Linear):
         with torch.autocast(x.device.type, enabled=False):
             return super().forward(x)
 
+    @torch.no_grad()
     def normalise(self) -> None:
-        self.weight.data = F.normalize(self.weight.data, dim=1)
+        for rows in shards([self.weight]):  # which processes share out whole
+            rows.copy_(F.normalize(rows, dim=1))
 
 
 class WeightNorm(nn.Module):

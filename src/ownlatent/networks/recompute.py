@@ -10,9 +10,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ownlatent.errors import UsageError
-
-_STAGES = ("layer1", "layer2", "layer3", "layer4", "blocks", "stages")
-"""Where ResNets, vision transformers and others keep their sequences of blocks."""
+from ownlatent.networks.blocks import blocks
 
 
 def recompute(net: nn.Module, name: str) -> int:
@@ -33,21 +31,16 @@ def recompute(net: nn.Module, name: str) -> int:
     Raises:
         UsageError: it has no sequence of blocks.
     """
-    blocks = [
-        block
-        for stage in (getattr(net, attribute, None) for attribute in _STAGES)
-        if isinstance(stage, nn.Sequential | nn.ModuleList)
-        for block in stage
-    ]
-    if not blocks:
+    found = blocks(net)
+    if not found:
         raise UsageError(
             f"{name} has no sequence of blocks to compute again; leave --recompute out, or make "
             "room with --accumulate."
         )
-    for block in blocks:
+    for block in found:
         # A copy keeps its class, as it would keep no wrapper.
         block.__class__ = _recomputed(type(block))  # type: ignore[arg-type]
-    return len(blocks)
+    return len(found)
 
 
 @cache

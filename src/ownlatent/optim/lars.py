@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ownlatent.networks.sharding import is_sharded, norms, shards
+
 
 class LARS(Optimizer):
     """LARS (You et al., 2017) in the form of the official BYOL code.
@@ -70,15 +72,18 @@ class LARS(Optimizer):
             for p in parameters:
                 if "momentum" not in self.state[p]:
                     self.state[p]["momentum"] = torch.zeros_like(p)
-            buffers = [self.state[p]["momentum"] for p in parameters]
-            updates = tuple(p.grad for p in parameters)
+            sharded = is_sharded(parameters[0])
+            buffers = shards(self.state[p]["momentum"] for p in parameters)
+            updates = tuple(shards(p.grad for p in parameters))
+            parameters = shards(parameters)
             gradients, decay = updates, group["weight_decay"]
             if decay:
                 updates = torch._foreach_add(updates, parameters, alpha=decay)
             if group["adapt"]:
                 joint = group["joint_norm"]
-                held = updates if joint else gradients
-                ratios = _ratios(parameters, held, group["trust"], 0.0 if joint else decay)
+                within, beside = (updates, 0.0) if joint else (gradients, decay)
+                weights, sizes = (norms(each, sharded=sharded) for each in (parameters, within))
+                ratios = _ratios(weights, sizes, group["trust"], beside)
                 updates = torch._foreach_mul(updates, ratios)
             inside = group["lr"] if group["rate_inside"] else 1.0
             torch._foreach_mul_(buffers, group["momentum"])
@@ -88,12 +93,8 @@ class LARS(Optimizer):
         return loss
 
 
-def _ratios(
-    parameters: list[Tensor], updates: tuple[Tensor, ...], trust: float, decay: float
-) -> tuple[Tensor, ...]:
-    """One scalar tensor per parameter, chosen on the device."""
-    weights = torch.stack(torch._foreach_norm(parameters))
-    gradients = torch.stack(torch._foreach_norm(updates))
+def _ratios(weights: Tensor, gradients: Tensor, trust: float, decay: float) -> tuple[Tensor, ...]:
+    """One scalar tensor per parameter from both norms, chosen on the device."""
     ratios = trust * weights / (gradients + decay * weights)
     ratios = torch.where((weights > 0) & (gradients > 0), ratios, 1.0)
     return ratios.unbind()

@@ -3,12 +3,15 @@
 import logging
 import os
 import warnings
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 
 from ownlatent.errors import UsageError
+from ownlatent.networks import shard
 
 _PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
@@ -35,12 +38,21 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def fabric(kind: torch.device, precision: str) -> Fabric:
-    """One process on one device, or this process's part of a launched group (DDP)."""
+def fabric(kind: torch.device, precision: str, sharded: bool = False) -> Fabric:
+    """One process on one device, or this process's part of a launched group: DDP, or FSDP where
+    networks are to be ``sharded``."""
     world = processes()
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    # Batch-norm statistics span the processes already: nothing is to be broadcast.
-    strategy = DDPStrategy(broadcast_buffers=False) if world > 1 else "auto"
+    strategy: Any = "auto"
+    if sharded:
+        strategy = ModelParallelStrategy(
+            lambda method, mesh: shard(method, mesh["data_parallel"]),
+            data_parallel_size=world,
+            tensor_parallel_size=1,
+        )
+    elif world > 1:
+        # Batch-norm statistics span the processes already: nothing is to be broadcast.
+        strategy = DDPStrategy(broadcast_buffers=False)
     # Fabric would say the precision, which we say with the rest.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     with warnings.catch_warnings():

@@ -6,6 +6,7 @@ import torch
 
 from ownlatent.config import Plan
 from ownlatent.memory import to_device
+from ownlatent.networks import is_sharded, norms, shards
 from ownlatent.optim import set_rates
 from ownlatent.schedules import cosine, warmup_cosine, warmup_steps
 from ownlatent.training.clock import Clock
@@ -69,9 +70,10 @@ def settle_gradients(run: Session, epoch: float) -> None:
     """Clip what is to be clipped, and leave no gradient to what is held."""
     if run.plan.clip is not None:  # tensor by tensor, as DINO (METHODS.md §12.16)
         gradients = [p.grad for p in run.method.parameters() if p.grad is not None]
-        norms = torch.stack(torch._foreach_norm(gradients))
-        scales = (run.plan.clip / (norms + 1e-6)).clamp(max=1.0)
-        torch._foreach_mul_(gradients, scales.unbind())
+        parts = shards(gradients)
+        sizes = norms(parts, sharded=is_sharded(gradients[0]))
+        scales = (run.plan.clip / (sizes + 1e-6)).clamp(max=1.0)
+        torch._foreach_mul_(parts, scales.unbind())
     for parameter in run.method.held(epoch):
         parameter.grad = None  # not 0: the optimizer would still decay and move it
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ownlatent.diagnostics import effective_rank, feature_std
 from ownlatent.methods import Outcome
+from ownlatent.networks import is_sharded, norms, shards
 from ownlatent.training.clock import Clock
 from ownlatent.training.log import Log
 from ownlatent.training.probe import OnlineProbe
@@ -109,7 +110,7 @@ class Observer:
         """
         losses, right = self._gather(done)
         weights: list[Tensor] = [p for p in self._run.method.parameters() if p.requires_grad]
-        if not bool(torch.stack(torch._foreach_norm(weights)).isfinite().all()):
+        if not bool(norms(shards(weights), sharded=is_sharded(weights[0])).isfinite().all()):
             self._diverged("A weight became infinite or not a number", done - 1)
         state: dict[str, Any] = {
             "reported": self._reported,

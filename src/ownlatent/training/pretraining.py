@@ -208,6 +208,9 @@ def _at_work(
         try:
             session.fabric.barrier()  # the folder is there
             _train(session, folder, start, state)
+        except (Diverged, Collapsed):
+            _write_encoder(session, folder)
+            raise
         except Exception as error:
             if not devices.companion_lost(error):
                 raise
@@ -265,8 +268,8 @@ def _train(session: Session, folder: RunFolder, start: int, state: dict[str, Any
             _restore(session, observer, state)
         keeper = Keeper(session, observer, checkpoints, interrupt)
         train(session, observer, keeper, clock, start)
+    _write_encoder(session, folder)
     if session.first:
-        _write_encoder(session, folder)
         shares = {k: v / clock.total for k, v in clock.seconds.items()}
         folder.write("timing.json", {"seconds": time.perf_counter() - began, "shares": shares})
 
@@ -285,8 +288,11 @@ def _restore(session: Session, observer: Observer, state: dict[str, Any]) -> Non
 
 
 def _write_encoder(session: Session, folder: RunFolder) -> None:
-    EncoderFolder.write(folder.path / "encoder", session.encoders)
-    write_card(folder.path)
+    """Every process must call it; the first one writes."""
+    weights = session.weights()
+    if session.first:
+        EncoderFolder.write(folder.path / "encoder", session.encoders, weights)
+        write_card(folder.path)
 
 
 def _newest(checkpoints: Checkpoints) -> tuple[int, dict[str, Any] | None]:

@@ -14,6 +14,7 @@ from ownlatent.kinds import KINDS, Samples
 from ownlatent.methods import Method, find, preset
 from ownlatent.methods.options import defaults, parse, settle
 from ownlatent.methods.presets import Preset
+from ownlatent.training import fabric as devices
 from ownlatent.training.provenance import cpu_computes_bf16
 
 
@@ -30,6 +31,11 @@ def requested(config: Pretrain) -> tuple[Preset, type[Method], dict[str, Any]]:
     asked = settle(config.method, method, parse(config.set))
     if config.steps is not None and config.epochs is not None:
         raise UsageError("Give --steps or --epochs, not both.")
+    if config.shard and devices.processes() == 1:
+        raise UsageError(
+            "There is one process and --shard needs several: torchrun --nproc-per-node=2 -m "
+            "ownlatent pretrain ... starts two."
+        )
     if config.crops and not method.local_crops:
         raise UsageError(f"{config.method} makes no use of local crops: leave --crops out.")
     return recipe, method, asked

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ownlatent.config import Plan, Pretrain
@@ -15,7 +15,16 @@ from ownlatent.errors import UsageError
 from ownlatent.kinds import KINDS, Samples, kind_of
 from ownlatent.methods import Method, find
 from ownlatent.methods.options import settle
-from ownlatent.networks import group_batch_norm, initial_weights, recompute, replace_batch_norm
+from ownlatent.networks import (
+    blocks,
+    group_batch_norm,
+    initial_weights,
+    load_method,
+    load_optimizer,
+    recompute,
+    replace_batch_norm,
+    whole,
+)
 from ownlatent.optim import optimizer as make_optimizer
 from ownlatent.optim import parameter_groups
 from ownlatent.training import fabric as devices
@@ -57,13 +66,19 @@ class Session:
         return bool(self.fabric.global_rank == 0)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the steps have changed."""
-        return {"method": self.method.state_dict(), "optimizer": self.optimizer.state_dict()}
+        """What the steps have changed. Every process must call it."""
+        state = {"method": self.method.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return dict(whole(state, keep=self.first))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what :meth:`state_dict` gave."""
-        self.method.load_state_dict(state["method"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_method(self.method, state["method"])
+        load_optimizer(self.optimizer, state["optimizer"])
+
+    def weights(self) -> dict[str, dict[str, Tensor]]:
+        """Those of each encoder, on the first process. Every process must call it."""
+        states = {name: each.backbone.state_dict() for name, each in self.encoders.items()}
+        return dict(whole(states, keep=self.first))
 
 
 def samples_for(config: Pretrain, data: Any = None) -> Samples:
@@ -92,18 +107,21 @@ def prepare(config: Pretrain, samples: Samples, settled: Plan | None = None) -> 
     views = KINDS[samples.kind].views(config, settled, samples)
     torch.manual_seed(config.seed)
     method, encoders, lines = _method(config, settled, samples)
-    fabric = devices.fabric(device, settled.precision)
+    sharded = config.shard and world > 1  # a run may go on with one process
+    fabric = devices.fabric(device, settled.precision, sharded)
     if settled.bn_group is not None:
         share = settled.batch_size // settled.accumulate // world
         group_batch_norm(method, groups=max(1, share // settled.bn_group))
     elif world > 1:
         group_batch_norm(method, process_group=torch.distributed.group.WORLD)
-    method = method.to(memory_format=torch.channels_last)
+    if not sharded:  # parts are contiguous
+        method = method.to(memory_format=torch.channels_last)
     views = views.to(fabric.device)
     if settled.compile:
         if not config.recompute:
             method.compile(dynamic=False)
         views.compile(dynamic=False)
+    trained = fabric.setup_module(method)
     groups = parameter_groups(
         method,
         settled.weight_decay,
@@ -113,10 +131,8 @@ def prepare(config: Pretrain, samples: Samples, settled: Plan | None = None) -> 
         predictor_fixed=settled.predictor_fixed,
     )
     fused = True if device.type == "cuda" else None  # on a CPU torch's default, with its bits
-    trained, optimizer = fabric.setup(
-        method,
-        make_optimizer(settled.optimizer, groups, settled.lr, fused=fused),
-        move_to_device=True,
+    optimizer: Any = fabric.setup_optimizers(
+        make_optimizer(settled.optimizer, groups, settled.lr, fused=fused)
     )
     batches = Batches(
         samples.ids,
@@ -159,6 +175,8 @@ def _method(
         lines.append(initial_weights(net, name, config.init))
     if config.recompute:
         lines.append(f"{recompute(net, name)} blocks computed again in the backward pass")
+    if config.shard and not blocks(net):
+        raise UsageError(f"{name} has no sequence of blocks to cut over processes; leave --shard.")
     if config.target_start == "own":
         if "target" not in inspect.signature(kind).parameters:
             raise UsageError(
