@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from ownlatent.schedules import cosine, ema_rate, warmup_cosine
+from ownlatent.schedules import cosine, ema_rate, growing_size, warmup_cosine
 
 
 @pytest.mark.parametrize(("base", "total"), [(0.996, 312_784), (0.99, 1000), (0.0, 7)])
@@ -38,3 +38,12 @@ def test_cosine_goes_either_way_and_stays_at_its_end() -> None:
 
 def test_without_warm_up_the_peak_comes_first() -> None:
     assert warmup_cosine(0, 10, 0, 0.5) == 0.5
+
+
+def test_views_grow_along_a_line_and_have_their_size_for_the_last_quarter() -> None:
+    """By hand: 64 pixels over 12 of 16 epochs, by 32; and 8 over 7.5 of 10, by 4."""
+    sizes = [growing_size(epoch, 16, 160, 224) for epoch in range(16)]
+    assert sizes == [160] * 6 + [192] * 6 + [224] * 4
+    assert [growing_size(e, 10, 12, 20) for e in range(10)] == [12] * 4 + [16] * 4 + [20] * 2
+    assert {growing_size(e, 10, 20, 20) for e in range(10)} == {20}
+    assert growing_size(3, 4, 9, 31) == 31  # which no step of 4 leads to

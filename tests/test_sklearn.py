@@ -295,6 +295,6 @@ def test_every_option_of_pretraining_is_a_parameter() -> None:
     """Or is known not to be: what scikit-learn calls otherwise, and what a run folder is for."""
     otherwise = {"data", "out", "set", "seed", "label", "labelled", "track"}
     folder = {"checkpoint_minutes", "checkpoint_steps", "keep"}
-    rare = {"reference", "frozen_patches", "target_start"}
+    rare = {"reference", "frozen_patches", "target_start", "shard"}
     fields = set(Pretrain.__dataclass_fields__)
     assert fields - set(Encoder().get_params()) - otherwise - folder - rare == set()

@@ -38,10 +38,15 @@ class Pretrain:
     size: int | None = None
     """Side of the views in pixels; of sounds, mel bands and frames. [images up to 64 pixels: their
     own; else 224; sounds: 64]"""
+    start_size: int | None = None
+    """Side of the views in the first epoch; it grows to --size over three quarters of the run, so
+    that early steps cost less. [--size]"""
     views: str | None = None
     """Views by name. [the preset's; up to 64 pixels their cifar- form]"""
     crops: int | None = None
     """Local crops beside the two views. [the preset's]"""
+    crops_after: float = 0.0
+    """Share of the run after which the local crops join."""
     reference: bool = False
     """Make the views one operation at a time, as torchvision does: slow, for comparison."""
     epochs: int | None = None
@@ -123,8 +128,11 @@ class Plan:
     """The run, with nothing left open. It is stored with the run."""
 
     size: int
+    start_size: int | None = None
+    """Of the first epoch's views; None: as all others."""
     views: str
     crops: int
+    crops_after: float = 0.0
     batch_size: int
     accumulate: int
     total_steps: int
@@ -159,6 +167,7 @@ class Plan:
 
 BOUNDS = {
     "size": (8, 4096),
+    "start_size": (8, 4096),
     "epochs": (1, 10**9),
     "steps": (1, 10**9),
     "batch_size": (2, 2**20),
@@ -167,6 +176,7 @@ BOUNDS = {
     "weight_decay": (0, 1e30),
     "warmup_epochs": (0, 1e9),
     "crops": (0, 64),
+    "crops_after": (0, 1),
     "predictor_lr": (0, 1e6),
     "clip": (1e-30, 1e30),
     "bn_group": (2, 2**20),

@@ -32,3 +32,17 @@ def warmup_steps(step: int, total_steps: int, warmup: int, peak: float) -> float
     if step < warmup:
         return peak * step / warmup
     return peak * (0.1 ** sum(5 * step >= part * total_steps for part in (3, 4)))
+
+
+GROWN = 3 / 4
+"""Share of a run after which views have their full size, so that it ends as it will be used."""
+
+
+def growing_size(epoch: int, epochs: int, start: int, end: int) -> int:
+    """The side of the views of an epoch, from 0: a line from ``start`` to ``end``, in steps of 4
+    pixels up to 64 and of 32 beyond (progressive resizing as FFCV has it; Leclerc et al., 2023)."""
+    share = epoch / (GROWN * epochs)
+    if share >= 1 or start >= end:
+        return end
+    step = 4 if end <= 64 else 32
+    return min(start + step * math.floor((end - start) * share / step), end)

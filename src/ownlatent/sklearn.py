@@ -60,11 +60,11 @@ class Encoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
       texts are categories and whose every column is a feature.
 
     Args:
-        method, preset, backbone, size, views, crops, epochs, steps, batch_size, accumulate,
-            optimizer, base_lr, weight_decay, warmup_epochs, predictor_lr, clip, bn_group, norm,
-            stem, init, drop_path, recompute, canvas, place, workers, accelerator, precision,
-            compile, on_collapse, log_every: as of :func:`ownlatent.pretrain`; None is what follows
-            from data and preset.
+        method, preset, backbone, size, start_size, views, crops, crops_after, epochs, steps,
+            batch_size, accumulate, optimizer, base_lr, weight_decay, warmup_epochs, predictor_lr,
+            clip, bn_group, norm, stem, init, drop_path, recompute, canvas, place, workers,
+            accelerator, precision, compile, on_collapse, log_every: as of
+            :func:`ownlatent.pretrain`; None is what follows from data and preset.
         options: the method's own, such as ``{"tau": 0.99}``; see ``ownlatent methods METHOD``.
         random_state: seed of everything random; an equal one gives equal features.
         network: whose features: "online" or "target"; None: the one the method is evaluated by.
@@ -87,8 +87,10 @@ class Encoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         preset: str = "small",
         backbone: str | None = None,
         size: int | None = None,
+        start_size: int | None = None,
         views: str | None = None,
         crops: int | None = None,
+        crops_after: float = 0.0,
         epochs: int | None = None,
         steps: int | None = None,
         batch_size: int | None = None,
@@ -124,8 +126,10 @@ class Encoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.preset = preset
         self.backbone = backbone
         self.size = size
+        self.start_size = start_size
         self.views = views
         self.crops = crops
+        self.crops_after = crops_after
         self.epochs = epochs
         self.steps = steps
         self.batch_size = batch_size

@@ -46,7 +46,7 @@ class Feed:
         self._clock.lap("data")
         # Filled in there: a number made here and copied would make the host wait for the device.
         count = torch.full((), epoch, device=device)
-        views = run.views(content, ids, count, run.config.seed, sizes)
+        views = run.views_of(epoch)(content, ids, count, run.config.seed, sizes)
         views = [channels_last(view) for view in views]
         cut = zip(*(view.split(len(rows[0])) for view in views), strict=True)
         made = [(row, list(pair)) for row, pair in zip(rows, cut, strict=True)]

@@ -340,8 +340,10 @@ def _introduce(session: Session) -> None:
     _tell(f"backbone  {'; '.join(session.lines)}")
     reference = " (reference pipeline)" if config.reference else ""
     local = f" and {plan.crops} local crops" if plan.crops else ""
+    local += f" after {plan.crops_after:.0%} of the run" if plan.crops and plan.crops_after else ""
+    side = f"{plan.start_size} to {plan.size}" if plan.start_size else str(plan.size)
     unit, noun = KINDS[session.samples.kind].unit, KINDS[session.samples.kind].noun
-    _tell(f"views     {plan.views}, {plan.size} {unit}{local}{reference}")
+    _tell(f"views     {plan.views}, {side} {unit}{local}{reference}")
     _tell(f"method    {', '.join(f'{k} {v}' for k, v in plan.options.items())}")
     _tell(
         f"run       {config.method} {config.preset}: {plan.total_steps:,} steps of "

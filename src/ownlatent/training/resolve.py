@@ -72,10 +72,19 @@ def plan(config: Pretrain, samples: Samples, device: torch.device, world: int) -
     steps_per_epoch = images // batch_size
     total = config.steps if config.steps is not None else pick("epochs") * steps_per_epoch
     looks = KINDS[samples.kind].looks(config, samples, recipe.views)
+    crops = pick("crops")
+    if config.start_size is not None:
+        _require_growth(config.start_size, looks.size, samples.kind, total / steps_per_epoch)
+    if config.crops_after and not crops:
+        raise UsageError(
+            "There are no local crops to wait for: give --crops or leave --crops-after."
+        )
     return Plan(
         size=looks.size,
+        start_size=config.start_size,
         views=looks.views,
-        crops=pick("crops"),
+        crops=crops,
+        crops_after=config.crops_after,
         batch_size=batch_size,
         accumulate=config.accumulate,
         total_steps=total,
@@ -102,6 +111,21 @@ def plan(config: Pretrain, samples: Samples, device: torch.device, world: int) -
         mean=looks.mean,
         std=looks.std,
     )
+
+
+def _require_growth(start: int, size: int, kind: str, epochs: float) -> None:
+    """Raises UsageError where views cannot grow from ``start`` to ``size``."""
+    if kind != "images":
+        raise UsageError(f"Views of {KINDS[kind].noun} do not grow: leave --start-size out.")
+    if start > size:
+        raise UsageError(
+            f"Views of {start} pixels cannot grow to {size}: take a smaller --start-size."
+        )
+    if start < size and epochs < 4:
+        raise UsageError(
+            f"Views grow from epoch to epoch and there are {epochs:.1f}: take 4 or more, or leave "
+            "--start-size out."
+        )
 
 
 def require_share(batch_size: int, accumulate: int, world: int) -> None:

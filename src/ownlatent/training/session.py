@@ -1,7 +1,8 @@
 """Everything that trains, built in one way for a run that begins and one that goes on."""
 
 import inspect
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from ownlatent.networks import (
 )
 from ownlatent.optim import optimizer as make_optimizer
 from ownlatent.optim import parameter_groups
+from ownlatent.schedules import growing_size
 from ownlatent.training import fabric as devices
 from ownlatent.training.batches import Batches
 from ownlatent.training.progress import decoding
@@ -42,6 +44,7 @@ class Session:
     """The parts of a run.
 
     Attributes:
+        views: what makes them, as they are in the end; see :meth:`views_of`.
         method: the method itself.
         trained: the same, as Fabric wrapped it for this device and these processes.
         encoders: what the run is for; they share the method's weights.
@@ -59,6 +62,16 @@ class Session:
     optimizer: Optimizer
     encoders: dict[str, Encoder]
     lines: list[str]
+
+    def __post_init__(self) -> None:
+        self._stages = {(self.plan.size, self.plan.crops): self.views}
+
+    def views_of(self, epoch: int) -> Any:
+        """What makes the views of an epoch: smaller ones, or without local crops, early on."""
+        stage = stage_of(self.plan, epoch)
+        if stage not in self._stages:
+            self._stages[stage] = _views(self.config, self.plan, self.samples, stage, self.fabric)
+        return self._stages[stage]
 
     @property
     def first(self) -> bool:
@@ -104,7 +117,6 @@ def prepare(config: Pretrain, samples: Samples, settled: Plan | None = None) -> 
     device, world = devices.device(config.accelerator), devices.processes()
     if settled is None:
         settled = plan(config, samples, device, world)
-    views = KINDS[samples.kind].views(config, settled, samples)
     torch.manual_seed(config.seed)
     method, encoders, lines = _method(config, settled, samples)
     sharded = config.shard and world > 1  # a run may go on with one process
@@ -116,11 +128,9 @@ def prepare(config: Pretrain, samples: Samples, settled: Plan | None = None) -> 
         group_batch_norm(method, process_group=torch.distributed.group.WORLD)
     if not sharded:  # parts are contiguous
         method = method.to(memory_format=torch.channels_last)
-    views = views.to(fabric.device)
-    if settled.compile:
-        if not config.recompute:
-            method.compile(dynamic=False)
-        views.compile(dynamic=False)
+    views = _views(config, settled, samples, (settled.size, settled.crops), fabric)
+    if settled.compile and not config.recompute:
+        method.compile(dynamic=False)
     trained = fabric.setup_module(method)
     groups = parameter_groups(
         method,
@@ -157,6 +167,24 @@ def prepare(config: Pretrain, samples: Samples, settled: Plan | None = None) -> 
     )
 
 
+def stage_of(settled: Plan, epoch: int) -> tuple[int, int]:
+    """Side of the views and number of local crops in an epoch, from 0."""
+    epochs = math.ceil(settled.total_steps / settled.steps_per_epoch)
+    size = growing_size(epoch, epochs, settled.start_size or settled.size, settled.size)
+    return size, settled.crops if epoch >= settled.crops_after * epochs else 0
+
+
+def _views(
+    config: Pretrain, settled: Plan, samples: Samples, stage: tuple[int, int], fabric: Fabric
+) -> Any:
+    size, crops = stage
+    plan = replace(settled, size=size, crops=crops)
+    views = KINDS[samples.kind].views(config, plan, samples).to(fabric.device)
+    if settled.compile:
+        views.compile(dynamic=False)
+    return views
+
+
 def _method(
     config: Pretrain, settled: Plan, samples: Samples
 ) -> tuple[Method, dict[str, Encoder], list[str]]:
@@ -171,6 +199,8 @@ def _method(
         built["stem"] = config.stem
     net, line = data.network(name, preprocessing, settled.size, drop_path=config.drop_path, **built)
     lines = [line]
+    if settled.start_size is not None:
+        _require_any_size(net, name, preprocessing.channels, settled.start_size)
     if config.init is not None:
         lines.append(initial_weights(net, name, config.init))
     if config.recompute:
@@ -206,6 +236,21 @@ def _method(
         for kept, each in method.encoders.items()
     }
     return method, encoders, lines
+
+
+def _require_any_size(net: nn.Module, name: str, channels: int, size: int) -> None:
+    """Raises UsageError where a backbone takes views of its own size alone."""
+    training = net.training
+    try:
+        with torch.no_grad():
+            net.eval()(torch.zeros(1, channels, size, size))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise UsageError(
+            f"{name} does not take views of {size} pixels; leave --start-size out, or take a "
+            "convolutional network or a plain ViT."
+        ) from error
+    finally:
+        net.train(training)
 
 
 def _heads(method: Method) -> list[nn.Sequential]:
