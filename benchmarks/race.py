@@ -94,7 +94,7 @@ def lightly(folder: str, minutes: float, per_second: float, seed: int, lr: float
         kept=RUNS / f"lightly-{minutes:g}-{seed}-{lr:g}.pt",
     )  # fmt: skip
     settings = Preprocessing(3, SIZE, 1.0, lightly_byol.MEAN, lightly_byol.STD)
-    measured = _measure(Encoder(net, settings, name), x, y, x_test, y_test)
+    measured = _measure(Encoder(net, name, settings), x, y, x_test, y_test)
     return measured | {"images": steps * lightly_byol.BATCH, "seconds": round(seconds)}
 
 

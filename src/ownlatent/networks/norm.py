@@ -1,26 +1,24 @@
 """Batch norm whose statistics span a chosen group of samples, over processes or within a batch."""
 
-from typing import Any
-
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ownlatent.networks.spanning import spanning_batch_norm
 from ownlatent.networks.world import gather, own, world_size
 
 
 class GroupBatchNorm(nn.Module):
     """Batch norm over groups of samples of the batch that all processes hold together.
 
-    It takes over the parameters and buffers of the layer it replaces. torch's SyncBatchNorm
-    refuses CPU tensors; this one runs wherever its process group does.
+    It takes over the parameters and buffers of the layer it replaces.
 
     Args:
         layer: the batch norm to replace.
-        groups: statistics groups that each process's batch is cut into (1: the whole of it).
-        process_group: processes whose batches belong together; None: this one alone.
+        groups: statistics groups that this process's batch is cut into (1: the whole of it).
+        process_group: processes whose batches are one group; None: this one alone.
     """
 
     running_mean: Tensor | None
@@ -45,11 +43,10 @@ class GroupBatchNorm(nn.Module):
             return F.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
+        if self.process_group is not None:
+            return self._spanning(x, self.process_group)
         # A batch that cannot be cut evenly, as the verdict's may be, is one group.
-        groups = self.groups if len(x) % self.groups == 0 else 1
-        if self.process_group is None:
-            return self._apart(x, groups)
-        return self._spanning(x, groups, self.process_group)
+        return self._apart(x, self.groups if len(x) % self.groups == 0 else 1)
 
     def _apart(self, x: Tensor, groups: int) -> Tensor:
         """Group by group through torch's own batch norm, which is faster than what is written out
@@ -64,28 +61,12 @@ class GroupBatchNorm(nn.Module):
         self._track(torch.stack(means).mean(0), torch.stack(variances).mean(0))
         return parts[0] if groups == 1 else torch.cat(parts)
 
-    def _spanning(self, x: Tensor, groups: int, processes: dist.ProcessGroup) -> Tensor:
-        """With each group's statistics over all processes."""
-        grouped = x.view(groups, -1, *x.shape[1:])
-        over = [1, *range(3, grouped.ndim)]
-        wide = grouped.float() if x.dtype.itemsize < 4 else grouped
-        mean, var = wide.mean(over), wide.var(over, correction=0)
-        # The variance of a union: the mean variance plus the variance of the means.
-        moments = torch.stack([mean, var + mean.square()])
-        world = dist.get_world_size(processes)
-        moments = _Sum.apply(moments, processes) / world
-        mean, var = moments[0], moments[1] - moments[0].square()
-        count = x.numel() // (x.shape[1] * groups) * world
-        unbiased = var.detach().mean(0) * (count / max(count - 1, 1))
-        self._track(mean.detach().mean(0), unbiased)
-        shape = [groups, 1, -1] + [1] * (x.ndim - 2)
-        wide = (wide - mean.view(shape)) * torch.rsqrt(var.view(shape) + self.eps)
-        wide = wide.flatten(0, 1)
-        if self.weight is not None:
-            affine = [1, -1] + [1] * (x.ndim - 2)
-            wide = wide * self.weight.view(affine) + self.bias.view(affine)
-        normalised: Tensor = wide.to(x.dtype)
-        return normalised
+    def _spanning(self, x: Tensor, processes: dist.ProcessGroup) -> Tensor:
+        """With the statistics of all processes' batches."""
+        out, mean, var = spanning_batch_norm(x, self.weight, self.bias, self.eps, processes)
+        count = x.numel() // x.shape[1] * dist.get_world_size(processes)
+        self._track(mean, var * (count / max(count - 1, 1)))
+        return out
 
     def _track(self, mean: Tensor, var: Tensor) -> None:
         """Let the running statistics follow a batch's, ``[C]`` each; the variance unbiased."""
@@ -94,23 +75,6 @@ class GroupBatchNorm(nn.Module):
         self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
         self.running_var.lerp_(var.to(self.running_var), self.momentum)
-
-
-class _Sum(torch.autograd.Function):
-    """Sum over processes whose gradient is summed over processes too (METHODS.md §12.12)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, group: dist.ProcessGroup) -> Tensor:
-        ctx.group = group
-        total = x.clone()
-        dist.all_reduce(total, group=group)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        total = gradient.clone()
-        dist.all_reduce(total, group=ctx.group)
-        return total, None
 
 
 def group_batch_norm(
@@ -129,8 +93,9 @@ def statistics_groups(module: nn.Module) -> int:
     """Groups of the batch of all processes that batch norm below ``module`` keeps apart."""
     for layer in module.modules():
         if isinstance(layer, GroupBatchNorm):
-            spanned = 1 if layer.process_group is None else dist.get_world_size(layer.process_group)
-            return layer.groups * (world_size() // spanned)
+            if layer.process_group is None:
+                return layer.groups * world_size()
+            return world_size() // dist.get_world_size(layer.process_group)
     return 1
 
 
