@@ -66,6 +66,7 @@ ALL = {
     "embed-224": Benchmark("benchmarks/embed.py {data}/imagenette/val --size 224", ("imagenette",)),
     "search": Benchmark("benchmarks/search.py", minutes=20),
     "scale": Benchmark("benchmarks/scale.py", minutes=10),
+    "growing": Benchmark("benchmarks/growing.py", minutes=60),
     "stream": Benchmark("-m benchmarks.stream", minutes=15),
     "plan": Benchmark("benchmarks/plan.py {data}/varied", ("varied",), 1),
     "walk": Benchmark("benchmarks/walk.py {data}/imagenette/train", ("imagenette",), 10),
