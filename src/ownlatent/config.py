@@ -46,7 +46,7 @@ class Pretrain:
     crops: int | None = None
     """Local crops beside the two views. [the preset's]"""
     crops_after: float = 0.0
-    """Share of the run after which the local crops join."""
+    """Share of the run after which the local crops join, from the next epoch on."""
     reference: bool = False
     """Make the views one operation at a time, as torchvision does: slow, for comparison."""
     epochs: int | None = None

@@ -79,6 +79,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
         ({"start_size": 16, "epochs": 3}, "take 4 or more"),
         ({"start_size": 16, "backbone": "swin_tiny_patch4_window7_224", "size": 224}, "swin_tiny"),
         ({"crops": 0, "crops_after": 0.5}, "no local crops to wait for"),
+        ({"crops_after": 0.9}, "of 8 none begins after 90%"),
     ],
 )
 def test_what_cannot_grow_is_refused(options: dict[str, Any], told: str, tmp_path: Path) -> None:

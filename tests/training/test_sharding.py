@@ -2,12 +2,14 @@
 that nothing but memory changes (Rajbhandari et al., 2020, section 1)."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from ownlatent.demo import TEST
 from ownlatent.errors import UsageError
+from ownlatent.networks import load_optimizer
 from ownlatent.training import Run, resume
 from ownlatent.training.checkpoint import Checkpoints
 from tests.training.test_processes import launch
@@ -16,6 +18,7 @@ WORKER = """
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
+from timm.models.convnext import ConvNeXt
 from torch.nn.parallel import DistributedDataParallel
 from ownlatent.methods import BYOL, MAE, SwAV
 from ownlatent.networks import backbone, group_batch_norm, shard, whole
@@ -33,6 +36,9 @@ def train(name, sharded):
     net, _ = backbone("small-vit", 3, 32)
     if name == "swav":
         method = SwAV(net, hidden=32, dim=15, prototypes=16, freeze=0).double()
+    elif name == "stages":  # that hold blocks themselves
+        net = ConvNeXt(depths=(1, 2, 1, 1), dims=(8, 16, 16, 16), num_classes=0)
+        method = BYOL(net, hidden=32, dim=15, tau=0.9).double()
     elif name == "mae":
         method = MAE(net, width=16, depth=1, heads=2).double()
     else:
@@ -56,7 +62,7 @@ def train(name, sharded):
     return {"losses": losses, "held": held, "state": whole(method.state_dict(), keep=True)}
 
 
-names = "lars", "adamw", "sgd", "swav", "mae"
+names = "lars", "adamw", "sgd", "swav", "mae", "stages"
 made = {f"{name} {s}": train(name, s) for name in names for s in (False, True)}
 if rank == 0:
     torch.save(made, "made.pt")
@@ -69,7 +75,7 @@ def test_nothing_but_memory_changes(tmp_path: Path) -> None:
     (tmp_path / "worker.py").write_text(WORKER)
     launch(["worker.py"], 2, tmp_path)
     made = torch.load(tmp_path / "made.pt", weights_only=True)
-    for name in ("lars", "adamw", "sgd", "swav", "mae"):
+    for name in ("lars", "adamw", "sgd", "swav", "mae", "stages"):
         whole, parts = made[f"{name} False"], made[f"{name} True"]
         torch.testing.assert_close(parts["losses"], whole["losses"], rtol=1e-9, atol=0)
         assert whole["losses"][-1] < whole["losses"][0]
@@ -128,3 +134,26 @@ def test_one_process_has_nothing_to_share(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--shard needs several: torchrun"):
         pretrain(TEST, out=tmp_path / "run", shard=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_optimizer_keeps_the_layout_of_its_parameters() -> None:
+    """Where parts were saved and the whole goes on: fused AdamW looks at no strides."""
+    made = []
+    for fused in (False, True):
+        torch.manual_seed(0)
+        conv = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        optimizer = torch.optim.AdamW(conv.parameters(), lr=0.1, fused=fused)
+        for loaded in (False, True):
+            if loaded:
+                load_optimizer(optimizer, _contiguous(optimizer.state_dict()))
+            optimizer.zero_grad()
+            conv(torch.arange(75.0).view(1, 3, 5, 5) / 75).square().sum().backward()
+            optimizer.step()
+        made.append(conv.weight.detach())
+    torch.testing.assert_close(made[0], made[1], rtol=1e-5, atol=1e-6)
+
+
+def _contiguous(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {key: _contiguous(value) for key, value in state.items()}
+    return state.contiguous() if isinstance(state, torch.Tensor) else state

@@ -26,7 +26,7 @@ def shard(method: nn.Module, mesh: Any) -> nn.Module:
     """
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
-    for network in list(method.modules()):
+    for network in reversed(list(method.modules())):  # stages after the blocks that they hold
         for block in blocks(network):
             fully_shard(block, mesh=mesh)
     # Let go after each pass, too: what comes between two passes finds parts alone.
@@ -55,17 +55,18 @@ def norms(parts: list[Tensor] | tuple[Tensor, ...], *, sharded: bool) -> Tensor:
     found = torch.stack(torch._foreach_norm(parts))
     if not sharded:
         return found
-    squares = found.square()
+    squares = found.double().square()  # which in float32 would leave its range
     dist.all_reduce(squares)
-    return squares.sqrt()
+    return squares.sqrt().to(found)
 
 
 def whole(state: Any, keep: bool) -> Any:
-    """A state dict with its parts put together, on the CPU; every process must call it.
+    """A state dict with its parts put together on the CPU; every process must call it.
 
     Args:
         state: tensors in dicts, lists and tuples.
-        keep: whether this process wants what was in parts; if not, it gets None for it.
+        keep: whether this process wants what was in parts; if not, it gets None for it. What was
+            whole stays where it is.
     """
     if isinstance(state, Mapping):
         return {key: whole(value, keep) for key, value in state.items()}
@@ -79,13 +80,13 @@ def whole(state: Any, keep: bool) -> Any:
 
 
 def load_method(method: nn.Module, state: Mapping[str, Any]) -> None:
-    """``load_state_dict`` of whole tensors into parts."""
+    """``load_state_dict`` of whole tensors, into parts or the whole."""
     own = method.state_dict()
     method.load_state_dict({k: _part(v, own.get(k)) for k, v in state.items()})
 
 
 def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """``load_state_dict`` of whole tensors for parameters in parts."""
+    """``load_state_dict`` of whole tensors, for parameters in parts or the whole."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     cut = {
         number: {k: _part(v, parameters[number]) for k, v in kept.items()}
@@ -95,11 +96,12 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
 
 
 def _part(value: Any, like: Any) -> Any:
-    """This process's part of a tensor, cut as ``like`` is."""
-    if not isinstance(value, Tensor) or like is None or not is_sharded(like):
-        return value
-    if value.shape != like.shape:  # the count of an optimizer's steps
-        return value
+    """This process's part of a tensor, cut and laid out as ``like`` is."""
+    if not isinstance(value, Tensor) or like is None or value.shape != like.shape:
+        return value  # such as the count of an optimizer's steps
+    if not is_sharded(like):
+        # In its layout, which fused optimizers take for granted: what was in parts has another.
+        return torch.empty_like(like, dtype=value.dtype, device=value.device).copy_(value)
     from torch.distributed.tensor import distribute_tensor
 
     # Every process has read the whole: nothing is to be sent.

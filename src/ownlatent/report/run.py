@@ -189,10 +189,11 @@ def _headline(results: list[dict[str, Any]], config: dict[str, Any], noun: str) 
 
 def _facts(config: dict[str, Any], log: list[dict[str, Any]], kind: Kind) -> list[tuple[str, str]]:
     plan, machine = config["plan"], config["machine"]
+    grown = f"{plan['start_size']} to " if plan.get("start_size") else ""
     facts = [
         (kind.noun, f"{config['data']['images']:,}"),
         ("backbone", config["asked"]["backbone"]),
-        ("views", f"{plan['views']}, {plan['size']} {kind.unit}"),
+        ("views", f"{plan['views']}, {grown}{plan['size']} {kind.unit}"),
         ("steps", f"{plan['total_steps']:,} of {plan['batch_size']} {kind.noun}"),
     ]
     if log:

@@ -79,6 +79,12 @@ def plan(config: Pretrain, samples: Samples, device: torch.device, world: int) -
         raise UsageError(
             "There are no local crops to wait for: give --crops or leave --crops-after."
         )
+    epochs = math.ceil(total / steps_per_epoch)
+    if config.crops_after * epochs > epochs - 1:
+        raise UsageError(
+            f"Local crops join from epoch to epoch, and of {epochs} none begins after "
+            f"{config.crops_after:.0%} of the run: take a smaller --crops-after, or more epochs."
+        )
     return Plan(
         size=looks.size,
         start_size=config.start_size,

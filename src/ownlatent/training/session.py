@@ -131,6 +131,9 @@ def prepare(config: Pretrain, samples: Samples, settled: Plan | None = None) -> 
     views = _views(config, settled, samples, (settled.size, settled.crops), fabric)
     if settled.compile and not config.recompute:
         method.compile(dynamic=False)
+    if settled.compile:  # once for each size and number of crops; beyond the limit torch runs eager
+        limit = torch._dynamo.config.recompile_limit
+        torch._dynamo.config.recompile_limit = max(limit, 2 * len(_stages(settled)))
     trained = fabric.setup_module(method)
     groups = parameter_groups(
         method,
@@ -172,6 +175,12 @@ def stage_of(settled: Plan, epoch: int) -> tuple[int, int]:
     epochs = math.ceil(settled.total_steps / settled.steps_per_epoch)
     size = growing_size(epoch, epochs, settled.start_size or settled.size, settled.size)
     return size, settled.crops if epoch >= settled.crops_after * epochs else 0
+
+
+def _stages(settled: Plan) -> set[tuple[int, int]]:
+    """All of a run's."""
+    epochs = math.ceil(settled.total_steps / settled.steps_per_epoch)
+    return {stage_of(settled, epoch) for epoch in range(epochs)}
 
 
 def _views(
@@ -216,7 +225,11 @@ def _method(
             raise UsageError("Frozen patches are the same in both networks; leave --target-start.")
         options["target"], _ = data.network(name, preprocessing, settled.size, **built)
     if settled.norm == "instance" and data.name == "images":  # which needs maps of several pixels
-        sides = {round(settled.size * r.side) for r in recipes(settled.views, settled.crops)}
+        sides = {
+            round(size * recipe.side)
+            for size, crops in _stages(settled)
+            for recipe in recipes(settled.views, crops)
+        }
         for side in sides:
             net(torch.zeros(2, preprocessing.channels, side, side))
     method = kind(net, **options)

@@ -165,9 +165,14 @@ class Verdict:
         self._look(step, loss)
 
     def stop_if_collapsed(self) -> None:
-        """Raises Collapsed after two checks that found so, if the run was asked to stop then."""
+        """Raises Collapsed after two checks that found so, if the run was asked to stop then.
+
+        Every process must call it: rounding may differ between them, so the first one decides.
+        """
+        if self._run.config.on_collapse != "stop":
+            return
         found = [check["verdict"] for check in self._checks[-2:]]
-        if found == [COLLAPSED, COLLAPSED] and self._run.config.on_collapse == "stop":
+        if self._run.fabric.broadcast(found == [COLLAPSED, COLLAPSED]):
             last = self._checks[-1]
             raise Collapsed(
                 f"Collapsed at step {last['step']:,}. {last['why']} {ADVICE[COLLAPSED]}"
