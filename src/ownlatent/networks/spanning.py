@@ -75,10 +75,11 @@ class _Spanning(torch.autograd.Function):
         inverse = torch.rsqrt(var + ctx.eps)
         slope = -weight * inverse.square() * along
         offset = -weight * inverse * mean_grad - slope * mean
-        shape = [1, -1] + [1] * (x.ndim - 2)
-        # In the statistics' precision: both are small beside what they are added to.
-        through = torch.addcmul(offset.view(shape), x, slope.view(shape)).add_(straight)
-        return through.to(x.dtype), grad_weight, grad_bias if ctx.biased else None, None, None
+        # Batch norm in eval mode is also the fastest x * slope + offset per channel.
+        still, one = torch.zeros_like(mean), torch.ones_like(var)
+        through = torch.native_batch_norm(x, slope, offset, still, one, False, 0.0, 0.0)[0]
+        straight.add_(through)
+        return straight, grad_weight, grad_bias if ctx.biased else None, None, None
 
 
 def _wide(x: Tensor) -> torch.dtype:
