@@ -68,8 +68,9 @@ def report(
     queries = bank if test is None else as_canvases(test, view_size=plan["size"])
     if len(bank) < 2:
         raise UsageError("One image has no neighbours; give --data at least two.")
-    views = Views(plan["views"], plan["size"], reference=run.config["asked"]["reference"])
-    seed = run.config["asked"]["seed"]
+    asked = run.config["asked"]
+    views = Views(plan["views"], plan["size"], reference=asked.get("reference", False))
+    seed = asked["seed"]
     encoder = run.encoder.load()
     content.views = draw_views(bank, views, images=8, draws=3, seed=seed)
     content.neighbours = _neighbours(encoder, bank, queries, _QUERIES)

@@ -15,6 +15,10 @@ from ownlatent.errors import UsageError
 
 STATES = ("running", "finished", "stopped", "collapsed", "diverged", "failed")
 _NEEDED = (
+    ("asked", "data", str),
+    ("asked", "method", str),
+    ("asked", "backbone", str),
+    ("asked", "seed", int),
     ("data", "images", int),
     ("data", "fingerprint", str),
     ("machine", "device", str),
