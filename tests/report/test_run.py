@@ -59,6 +59,21 @@ def test_images_that_are_gone_are_named(trained: Callable[[str], Path], tmp_path
         (run / "config.json").write_text(settings)
 
 
+def test_a_folder_that_does_not_say_all_is_read_or_refused(
+    trained: Callable[[str], Path],
+) -> None:
+    run = trained("one")
+    settings = (run / "config.json").read_text()
+    try:
+        (run / "config.json").write_text(settings.replace('"reference"', '"preference"'))
+        assert report(run).is_file()
+        (run / "config.json").write_text(settings.replace('"seed"', '"speed"', 1))
+        with pytest.raises(ol.UsageError, match=r"config\.json.*seed"):
+            report(run)
+    finally:
+        (run / "config.json").write_text(settings)
+
+
 def test_several_runs_become_one_page(
     trained: Callable[[str], Path],
     data: Path,
