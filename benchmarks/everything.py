@@ -65,6 +65,9 @@ ALL = {
     "embed-64": Benchmark("benchmarks/embed.py {data}/imagenette/val --size 64", ("imagenette",)),
     "embed-224": Benchmark("benchmarks/embed.py {data}/imagenette/val --size 224", ("imagenette",)),
     "search": Benchmark("benchmarks/search.py", minutes=20),
+    "step": Benchmark(
+        "-m benchmarks.gpu.step --minutes 60 --out benchmarks/results", minutes=20
+    ),
     "scale": Benchmark("benchmarks/scale.py", minutes=10),
     "growing": Benchmark("benchmarks/growing.py", minutes=60),
     "stream": Benchmark("-m benchmarks.stream", minutes=15),

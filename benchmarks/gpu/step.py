@@ -1,6 +1,7 @@
 """Images per second of whole training steps, where a step's time goes, and which limit holds it.
 
     python -m benchmarks.gpu.step [--minutes 8] [--toy]
+    python -m benchmarks.gpu.step --minutes 30 --out benchmarks/results    # on a CPU
 
 The loop is the library's own, from canvases on the device to the moved target, with the heads of
 each method's paper and two views. Parts of a step are read off the device's clock between the
@@ -50,6 +51,8 @@ NETWORKS = {  # side of a view, images of a batch
     "resnet18": (32, 512), "resnet50": (224, 256), "vit_small_patch16_224": (224, 256),
     "small-resnet": (16, 16), "small-vit": (32, 8),
 }  # fmt: skip
+CPU_BATCH = {"resnet18": 32, "resnet50": 8, "vit_small_patch16_224": 8}
+"""Images of a batch where there is no GPU."""
 PRESETS = {
     "byol": "paper-100", "simclr": "paper-100", "barlow-twins": "paper", "dino": "paper-100"
 }  # fmt: skip
@@ -87,6 +90,12 @@ CASES = [
     Case("byol", _R50, mode="eager"), Case("simclr", _R50), Case("barlow-twins", _R50),
     Case("dino", _R50), Case("byol", _R18, precision="tf32"), Case("byol", _R18, precision="fp32"),
 ]  # fmt: skip
+CASES_CPU = [
+    Case(method, network, precision, "eager", warm=1, steps=2)
+    for network in (_R18, _VIT, _R50)
+    for method in (["byol"] if network == _R50 else ["byol", "simclr", "barlow-twins", "dino"])
+    for precision in ("fp32", "bf16")
+]
 TOY = [
     Case("byol", "small-resnet", "fp32", "eager", warm=1, steps=2),
     Case("barlow-twins", "small-vit", "bf16", "eager", warm=1, steps=2),
@@ -96,14 +105,16 @@ TOY_GPU = [
     Case("byol", "small-resnet", mode="graphs", warm=3, steps=2),
 ]
 """What a CPU does not do, or takes a minute for."""
-WATCHED, PROFILED = 3, 2
+WATCHED, PROFILED = 3 if DEVICE.type == "cuda" else 0, 2
 """Steps after the timed ones in which the host's waits are noted, and kernels profiled."""
 
 
 def main() -> None:
     given = parser(__doc__).parse_args()
     budget = Budget(given.minutes)
-    cases = [*TOY, *(TOY_GPU if DEVICE.type == "cuda" else [])] if given.toy else CASES
+    cases = CASES if DEVICE.type == "cuda" else CASES_CPU
+    if given.toy:
+        cases = [*TOY, *(TOY_GPU if DEVICE.type == "cuda" else [])]
     limits = Limits(given.toy)
     todo: dict[str, Callable[[], Cell]] = {
         case.name: functools.partial(measure, case, limits, given.toy) for case in cases
@@ -116,7 +127,9 @@ class Limits:
     """What the card can do, each measured once."""
 
     def __init__(self, toy: bool) -> None:
-        self._side, self._size = (256, 1 << 20) if toy else (8192, 1 << 32)
+        self._side, self._size = (8192, 1 << 32) if DEVICE.type == "cuda" else (2048, 1 << 28)
+        if toy:
+            self._side, self._size = 256, 1 << 20
 
     @functools.cache  # noqa: B019 (one object a script)
     def arithmetic(self, precision: str) -> float:
@@ -147,8 +160,7 @@ class Watch(Observer):
         warm, timed = self._case.warm, self._case.steps
         if done == warm:
             self.first = len(self._points)  # the lap that ends with this call
-            if DEVICE.type == "cuda":
-                torch.cuda.reset_peak_memory_stats()
+            forget_peak()
         if done == warm + timed:
             self.last = len(self._points)
             if DEVICE.type == "cuda":
@@ -166,6 +178,8 @@ class Watch(Observer):
 def measure(case: Case, limits: Limits, toy: bool = False) -> Cell:
     """Train a few steps of a case, and say what they took."""
     size, batch = NETWORKS[case.network]
+    if DEVICE.type == "cpu":
+        batch = CPU_BATCH.get(case.network, batch)
     config = Pretrain(
         data="array", method=case.method, preset="small" if toy else PRESETS[case.method], crops=0,
         backbone=case.network, size=size, batch_size=batch, optimizer=case.optimizer,  # type: ignore[arg-type]
@@ -191,7 +205,7 @@ def measure(case: Case, limits: Limits, toy: bool = False) -> Cell:
             for each in noted
             if "called a synchronizing" in str(each.message)
         )
-        peak = torch.cuda.max_memory_allocated() if DEVICE.type == "cuda" else None
+        memory = peak()
         operations, saved = work(session)
     laps = clock.intervals(watch.first, watch.last)
     seconds = sum(each for _, each in laps) / case.steps
@@ -200,7 +214,7 @@ def measure(case: Case, limits: Limits, toy: bool = False) -> Cell:
     carried = moved / seconds / limits.bandwidth
     return {
         "images_per_second": batch / seconds, "step_seconds": seconds, "batch": batch, "size": size,
-        "shares": shares(laps), "peak_bytes": peak,
+        "shares": shares(laps), "peak_bytes": memory,
         "operations_per_image": operations / batch, "bytes_per_step": moved,
         "share_of_arithmetic": share, "share_of_bandwidth": carried,
         "bound": "arithmetic" if share > carried else "bandwidth",
@@ -208,6 +222,22 @@ def measure(case: Case, limits: Limits, toy: bool = False) -> Cell:
         "kernels": kernels(watch.profile),
         "limit_flops": limits.arithmetic(case.precision), "limit_bytes": limits.bandwidth,
     }  # fmt: skip
+
+
+def forget_peak() -> None:
+    """Let :func:`peak` be that of what follows."""
+    if DEVICE.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak() -> int:
+    """Most bytes held since: of the GPU, or by this process."""
+    if DEVICE.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
 def images(count: int, size: int) -> Canvases:
@@ -293,6 +323,11 @@ def kernels(profile: Any, most: int = 12) -> list[dict[str, Any]]:
     ]
 
 
+def _three(value: float) -> str:
+    """With three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
 def table(record: dict[str, Any]) -> list[str]:
     done = {name: cell for name, cell in record.items() if "error" not in cell}
     lines = [
@@ -305,7 +340,7 @@ def table(record: dict[str, Any]) -> list[str]:
         parts = " | ".join(f"{cell['shares'][part]:.1%}" for part in PARTS_SHOWN)
         memory = "-" if cell["peak_bytes"] is None else f"{cell['peak_bytes'] / 1e9:.1f}"
         lines.append(
-            f"| {name} | {cell['batch']}, {cell['size']} | {cell['images_per_second']:,.0f} | "
+            f"| {name} | {cell['batch']}, {cell['size']} | {_three(cell['images_per_second'])} | "
             f"{memory} | {parts} | {cell['operations_per_image'] / 1e9:.2f} | "
             f"{cell['share_of_arithmetic']:.0%} | {cell['share_of_bandwidth']:.0%} | "
             f"{sum(cell['waits_per_step'].values()):.1f} |"
