@@ -24,7 +24,7 @@ FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 COMMANDS = {get_args(each)[1].name for each in get_args(Command)}
 # options of other programs, and of this repository's scripts
-OTHERS = {"--directory", "--nproc-per-node", "--only", "--scale", "--seeds"}
+OTHERS = {"--directory", "--nproc-per-node"}
 
 
 def name(document: Path) -> str:
@@ -77,7 +77,8 @@ def options() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_options_in_running_text_exist(document: Path, options: dict[str, set[str]]) -> None:
-    known = OTHERS.union(*options.values())
+    scripts = "\n".join(file.read_text() for file in ROOT.glob("benchmarks/**/*.py"))
+    known = OTHERS.union(*options.values(), re.findall(r'"(--[a-z][a-z0-9-]*)"', scripts))
     for code in INLINE.findall(FENCED.sub("", document.read_text())):
         given = set(re.findall(r"(?<!\S)--[a-z][a-z0-9-]*", code))
         command = re.match(r"ownlatent ([a-z]+)", code)
