@@ -41,8 +41,8 @@ ablations: .venv/.installed  ## the papers' claims as experiments (SCALE=tiny, c
 benchmarks: .venv/.installed .venv-benchmark/.installed  ## every figure in docs/ again (DATA=folder)
 	$(BIN)/python benchmarks/everything.py $(or $(DATA),data) $(ARGS)
 
-bench-views: .venv-benchmark/.installed  ## compare the views with lightly's on this machine
-	.venv-benchmark/bin/python benchmarks/views.py $(ARGS)
+bench-views: .venv-benchmark/.installed  ## compare the views with three libraries' on this machine
+	.venv-benchmark/bin/python -m benchmarks.views $(ARGS)
 
 setup: .venv/.installed  ## only build the environment
 

@@ -53,8 +53,8 @@ ALL = {
     ),
     "attention": Benchmark("benchmarks/attention.py {data}/camvid --steps 300", ("camvid",), 30),
     "views": Benchmark(
-        "benchmarks/views.py {data}/caltech101 --out benchmarks/results/views.md", ("caltech101",),
-        peers=True,
+        "-m benchmarks.views {data}/caltech101 --rounds 5 --out benchmarks/results/views.md",
+        ("caltech101",), 20, peers=True,
     ),
     "fidelity": Benchmark("benchmarks/fidelity.py {data}/varied", ("varied",)),
     "pipeline": Benchmark(

@@ -154,12 +154,15 @@ def main() -> None:
             write_shards(place, count)
             results.append(run(place, count, asked.seen))
             print(table(results[-1:]), flush=True)
-    machine = {"cores": len(os.sched_getaffinity(0)), "system": platform.platform()}
+    from ownlatent.training.provenance import processor
+
+    cores, system = len(os.sched_getaffinity(0)), platform.platform()
+    machine = {"cores": cores, "processor": processor(), "system": system}
     content = {"machine": machine, "side": SIDE, "batch": BATCH, "results": results}
     (RESULTS / "stream.json").write_text(json.dumps(content, indent=1) + "\n")
     head = (
         "# Streaming many samples\n\n`python -m benchmarks.stream`, "
-        f"{machine['cores']} cores shared with other work; JPEGs of 32 x 32 pixels, batches of "
+        f"{cores} cores ({machine['processor']}); JPEGs of 32 x 32 pixels, batches of "
         f"{BATCH}, the epoch's shuffled order.\n\n"
     )
     (RESULTS / "stream.md").write_text(head + table(results) + "\n")

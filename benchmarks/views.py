@@ -1,103 +1,202 @@
-"""Images to two BYOL views per second, beside lightly's ``BYOLTransform``, on the same cores.
+"""Images to two BYOL views per second: ours, lightly's, torchvision's (v2) and kornia's.
 
     make bench-views ARGS="FOLDER_OF_JPEGS"
 
-32 pixels: the demo's images, already decoded on both sides, no blur. 224 pixels: from JPEG files to
-two normalised views with blur; cold means every file is decoded in the timed pass, warm that
-canvases are at hand. lightly runs in a DataLoader with one worker per core, as its documentation
-has it; ours on as many threads. Rounds alternate, so that a drift of the machine meets both; the
-ratio is the median of the rounds' ratios.
+32 pixels without blur from the demo's JPEGs, 96 and 224 pixels with blur from the folder's. Cold:
+every file is read and decoded in the timed pass. Warm: each library has its own decoded images at
+hand (PIL images, uint8 tensors, canvases). The peers run in a DataLoader with one worker per core,
+a batch to a worker: lightly's ``BYOLTransform`` on PIL images, torchvision image by image on uint8
+tensors, as its documentation advises, kornia on whole batches of canvases with a draw per image.
+Ours run on as many threads. Rounds alternate, so that a drift of the machine meets all; a ratio is
+the median of the rounds' ratios.
 """
 
 import argparse
+import functools
 import os
 import statistics
 import time
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightly.transforms import BYOLTransform, BYOLView1Transform, BYOLView2Transform
 from PIL import Image
+from pyarrow.parquet import read_table
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torchvision.io import ImageReadMode, decode_image
+from torchvision.transforms import v2
 
-from ownlatent.data import Canvases, decode_canvases, decode_parts, open_source
+from benchmarks.gpu.views import KORNIA, MEAN, SIZES, STD, TORCHVISION
+from ownlatent.data import Canvases, Source, decode_canvases, decode_parts, open_source
 from ownlatent.demo import TRAIN
+from ownlatent.training.provenance import processor
 from ownlatent.views import Views
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-SMALL_BATCH, LARGE_BATCH = 256, 48  # 64 views of 224 px are more than malloc keeps
 CORES = len(os.sched_getaffinity(0))
+PEERS = ("lightly", "torchvision v2", "kornia")
+_BLUR = (1.0, 0.1)
+_SOLARIZE = (0.0, 0.2)
+
+
+class Task(NamedTuple):
+    """Images to views of one size."""
+
+    size: int
+    blur: bool
+    batch: int  # as many views as malloc keeps
+    source: Source
+    items: list[Path | bytes]
+    """The same images as JPEG, for the peers."""
+
+    def title(self, cold: bool) -> str:
+        blur = "blur" if self.blur else "no blur"
+        return f"{self.size} px, {blur}, {'from JPEG' if cold else 'decoded'}"
 
 
 class Pictures(Dataset[Any]):
-    """PIL images, from memory or from files, through a transform."""
+    """Images, from JPEG or decoded, through a transform."""
 
-    def __init__(self, items: list[Any], transform: Any) -> None:
-        self.items, self.transform = items, transform
+    def __init__(self, items: list[Any], read: Callable[[Any], Any], transform: Any) -> None:
+        self.items, self.read, self.transform = items, read, transform
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, index: int) -> Any:
-        item = self.items[index]
-        if isinstance(item, Path):
-            with Image.open(item) as image:
-                item = image.convert("RGB")
-        return self.transform(item)
+        return self.transform(self.read(self.items[index]))
 
 
-def lightly(items: list[Any], size: int, blur: bool, batch: int) -> float:
-    options: dict[str, Any] = {"input_size": size}
-    if not blur:
-        options["gaussian_blur"] = 0.0
-    transform = BYOLTransform(BYOLView1Transform(**options), BYOLView2Transform(**options))
-    loader = DataLoader(Pictures(items, transform), batch_size=batch, num_workers=CORES)
+def pil(item: Path | bytes) -> Image.Image:
+    with Image.open(BytesIO(item) if isinstance(item, bytes) else item) as image:
+        return image.convert("RGB")
+
+
+def tensor(item: Path | bytes) -> Tensor:
+    content = item if isinstance(item, bytes) else item.read_bytes()
+    return decode_image(torch.frombuffer(bytearray(content), dtype=torch.uint8), ImageReadMode.RGB)
+
+
+def square(item: Path | bytes, side: int) -> Tensor:
+    image = tensor(item)
+    if image.shape[1:] == (side, side):
+        return image
+    return v2.functional.center_crop(v2.functional.resize(image, [side]), [side, side])
+
+
+def stacked(batch: list[Tensor], pipelines: list[Callable[[Tensor], Tensor]]) -> list[Tensor]:
+    units = torch.stack(batch).float() / 255
+    with torch.no_grad():
+        return [pipeline(units) for pipeline in pipelines]
+
+
+def peer(name: str, task: Task, cold: bool) -> Callable[[], float]:
+    """One pass of a peer's loader; its images/s."""
+    strengths = [(b if task.blur else 0.0, s) for b, s in zip(_BLUR, _SOLARIZE, strict=True)]
+    transform: Callable[[Any], Any]
+    collate = None
+    if name == "lightly":
+        read: Callable[[Any], Any] = pil
+        options: dict[str, Any] = {} if task.blur else {"gaussian_blur": 0.0}
+        views = (BYOLView1Transform, BYOLView2Transform)
+        transform = BYOLTransform(*(view(input_size=task.size, **options) for view in views))
+    elif name == "kornia":
+        read = functools.partial(square, side=SIZES[task.size])
+        transform = _same
+        collate = functools.partial(
+            stacked, pipelines=[KORNIA(task.size, *given) for given in strengths]
+        )
+    else:
+        read = tensor
+        transform = functools.partial(
+            _each, pipelines=[TORCHVISION(task.size, *given) for given in strengths]
+        )
+    items: list[Any] = list(task.items) if cold else [read(item) for item in task.items]
+    pictures = Pictures(items, read if cold else _same, transform)
+    loader = DataLoader(pictures, task.batch, num_workers=CORES, collate_fn=collate)
+    return functools.partial(passed, loader)
+
+
+def _same(item: Any) -> Any:
+    return item
+
+
+def _each(image: Tensor, pipelines: list[Callable[[Tensor], Tensor]]) -> list[Tensor]:
+    return [pipeline(image) for pipeline in pipelines]
+
+
+def passed(loader: DataLoader[Any]) -> float:
     began = time.perf_counter()
     seen = sum(len(first) for first, _ in loader)
     return seen / (time.perf_counter() - began)
 
 
-def ours(views: Any, canvases: Canvases, batch: int, epoch: int) -> float:
-    seed, count = torch.tensor(0), torch.tensor(epoch)
+def warm(views: Any, canvases: Canvases, batch: int) -> float:
     began = time.perf_counter()
+    seen = sum(made(views, canvases, batch))
+    return seen / (time.perf_counter() - began)
+
+
+def cold(views: Any, task: Task) -> float:
+    """Reading, decoding, canvases and views of every file."""
+    began = time.perf_counter()
+    parts = max(96, 4 * task.batch)
     seen = 0
+    for canvases in decode_parts(task.source, parts, view_size=task.size, place="host"):
+        seen += sum(made(views, canvases, task.batch))
+    return seen / (time.perf_counter() - began)
+
+
+def made(views: Any, canvases: Canvases, batch: int) -> list[int]:
+    """The images of each batch that views were made of."""
+    seed, epoch = torch.tensor(0), torch.tensor(1)
+    counts = []
     for rows in torch.arange(len(canvases)).split(batch):
-        if len(rows) == batch:  # a compiled program is made for one batch size
-            pixels, sizes, ids = canvases.batch(rows, "cpu")
-            seen += len(views(pixels, ids, count, seed, sizes)[0])
-    return seen / (time.perf_counter() - began)
+        if len(rows) < batch and not isinstance(views, Views):
+            continue  # a compiled program is made for one batch size
+        pixels, sizes, ids = canvases.batch(rows, "cpu")
+        counts.append(len(views(pixels, ids, epoch, seed, sizes)[0]))
+    return counts
 
 
-def cold(views: Any, folder: Path) -> float:
-    """Listing, decoding, canvases and views of every file."""
-    began = time.perf_counter()
-    seen = 0
-    for canvases in decode_parts(open_source(folder), 2 * LARGE_BATCH, view_size=224, place="host"):
-        for rows in torch.arange(len(canvases)).split(LARGE_BATCH):
-            pixels, sizes, ids = canvases.batch(rows, "cpu")
-            seen += len(views(pixels, ids, 0, 0, sizes)[0])
-    return seen / (time.perf_counter() - began)
-
-
-def compare(title: str, rounds: int, peer: Callable[[], float], **mine: Callable[[], float]) -> str:
-    rates: dict[str, list[float]] = {"lightly": [], **{name: [] for name in mine}}
-    for run in mine.values():
+def compare(title: str, rounds: int, runs: dict[str, Callable[[], float]]) -> list[str]:
+    for run in runs.values():
         run()  # compile, fill caches
+    rates: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
-        rates["lightly"].append(peer())
-        for name, run in mine.items():
+        for name, run in runs.items():
             rates[name].append(run())
-    lines = [f"| {title} | lightly | {statistics.median(rates['lightly']):,.0f} | 1 |"]
-    for name in mine:
-        ratios = [a / b for a, b in zip(rates[name], rates["lightly"], strict=True)]
-        median = statistics.median(rates[name])
-        ratio = f"**{statistics.median(ratios):.1f}** ({min(ratios):.1f} to {max(ratios):.1f})"
-        lines.append(f"| {title} | ownlatent, {name.replace('_', ' ')} | {median:,.0f} | {ratio} |")
-    text = "\n".join(lines)
-    print(text, flush=True)
-    return text
+    lines = []
+    for name, found in rates.items():
+        ratios = [a / b for a, b in zip(found, rates["lightly"], strict=True)]
+        ratio = f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
+        ratio = "1" if name == "lightly" else f"**{ratio}**" if "own" in name else ratio
+        lines.append(f"| {title} | {name} | {statistics.median(found):,.0f} | {ratio} |")
+    print("\n".join(lines), flush=True)
+    return lines
+
+
+def measured(task: Task, rounds: int) -> list[str]:
+    """The table's lines: everybody cold, then everybody warm."""
+    eager = Views("byol" if task.blur else "cifar-byol", task.size, mean=MEAN, std=STD)
+    lines = []
+    for from_jpeg in (True, False):
+        runs = {name: peer(name, task, from_jpeg) for name in PEERS}
+        if from_jpeg:
+            runs["ownlatent, eager"] = functools.partial(cold, eager, task)
+        else:
+            canvases = decode_canvases(task.source, view_size=task.size, place="host")
+            runs["ownlatent, eager"] = functools.partial(warm, eager, canvases, task.batch)
+            if not task.blur:  # large views have a loop of their own, which is not compiled
+                program = torch.compile(
+                    Views("cifar-byol", task.size, mean=MEAN, std=STD), dynamic=False
+                )
+                runs["ownlatent, compiled"] = functools.partial(warm, program, canvases, task.batch)
+        lines += compare(task.title(from_jpeg), rounds, runs)
+    return lines
 
 
 def main() -> None:
@@ -106,42 +205,30 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="markdown file to write")
     arguments = parser.parse_args()
-    torch.set_num_threads(CORES)
-
-    small = decode_canvases(open_source(TRAIN))
-    pictures = [Image.fromarray(c.permute(1, 2, 0).numpy()) for c in small.pixels[:4096]]
-    eager = Views("cifar-byol", 32, mean=MEAN, std=STD)
-    compiled = torch.compile(Views("cifar-byol", 32, mean=MEAN, std=STD), dynamic=False)
-    tables = [
-        compare(
-            "32 px, decoded, no blur",
-            arguments.rounds,
-            lambda: lightly(pictures, 32, False, SMALL_BATCH),
-            eager=lambda: ours(eager, small, SMALL_BATCH, 1),
-            compiled=lambda: ours(compiled, small, SMALL_BATCH, 1),
-        )
-    ]
-
-    files = [
+    files: list[Path | bytes] = [
         p for p in sorted(arguments.folder.rglob("*")) if p.suffix.lower() in (".jpg", ".jpeg")
     ]
     if len(files) < 1000:
         parser.error(f"{arguments.folder} has {len(files)} JPEG files; give 1,000 or more.")
-    large = Views("byol", 224, mean=MEAN, std=STD)
-    canvases = decode_canvases(open_source(arguments.folder), view_size=224, place="host")
-    tables.append(
-        compare(
-            f"{len(files):,} JPEGs to 224 px, blur",
-            arguments.rounds,
-            lambda: lightly(list(files), 224, True, LARGE_BATCH),
-            eager_cold=lambda: cold(large, arguments.folder),
-            eager_warm=lambda: ours(large, canvases, LARGE_BATCH, 1),
-        )
-    )
+    torch.set_num_threads(CORES)
+
+    demo, photographs = open_source(TRAIN), open_source(arguments.folder)
+    images: list[Path | bytes] = [
+        image["bytes"] for image in read_table(TRAIN, columns=["image"])["image"].to_pylist()
+    ]
+    tasks = [
+        Task(32, False, 256, demo, images),
+        Task(96, True, 256, photographs, files),
+        Task(224, True, 48, photographs, files),
+    ]
+    lines = [line for task in tasks for line in measured(task, arguments.rounds)]
     if arguments.out:
-        head = "| task | library | images/s | ratio to lightly (range) |\n|---|---|---|---|"
-        machine = f"{CORES} cores, torch {torch.__version__}, {arguments.rounds} rounds"
-        arguments.out.write_text(f"# Views\n\n{machine}\n\n{head}\n" + "\n".join(tables) + "\n")
+        head = (
+            f"# Views\n\n`make bench-views ARGS=FOLDER`: {CORES} cores ({processor()}), torch "
+            f"{torch.__version__}, {arguments.rounds} rounds, {len(demo):,} and {len(files):,} "
+            "images.\n\n| task | library | images/s | to lightly (range) |\n|---|---|---|---|\n"
+        )
+        arguments.out.write_text(head + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
