@@ -1,6 +1,6 @@
 """A folder of JPEGs to vectors: ``write_embeddings`` beside timm's and torchvision's usual loop.
 
-    python benchmarks/embed.py FOLDER [--model resnet18] [--size 224]
+    python benchmarks/embed.py FOLDER [--model resnet18] [--size 64 224]
 
 The usual loop: ``timm.create_model(..., num_classes=0)`` with timm's own transform (bicubic, PIL)
 on torchvision's ``ImageFolder``, a DataLoader with one worker per core, inference mode, float32.
@@ -23,6 +23,7 @@ from torchvision.datasets import ImageFolder
 from ownlatent.embeddings import write_embeddings
 from ownlatent.encoder import Encoder, EncoderFolder
 from ownlatent.preprocessing import Preprocessing
+from ownlatent.training.provenance import processor
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CROP = 224 / 256
@@ -57,27 +58,51 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="class folders of JPEGs")
     parser.add_argument("--model", default="resnet18")
-    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--size", type=int, nargs="+", default=[64, 224])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="markdown file to write")
     given = parser.parse_args()
+    lines = [line for size in given.size for line in measured(given, size)]
+    head = (
+        f"# Vectors of a folder\n\n`python benchmarks/embed.py FOLDER`: {given.model}, {CORES} "
+        f"cores ({processor()}), torch {torch.__version__}, {given.rounds} rounds.\n\n"
+        "| view | what | images/s | to the usual loop (range) | cosine to its vectors |\n"
+        "|---|---|---|---|---|\n"
+    )
+    text = head + "\n".join(lines) + "\n"
+    print(text)
+    if given.out:
+        given.out.write_text(text)
+
+
+def measured(given: argparse.Namespace, size: int) -> list[str]:
+    """The table's lines for one size."""
     torch.manual_seed(0)
     net = timm.create_model(given.model, num_classes=0).eval()
+    rates: dict[str, list[float]] = {"usual loop": [], "ours, fp32": [], "ours, bf16": []}
+    cosines = {"usual loop": 1.0}
     with tempfile.TemporaryDirectory() as place:
-        settings = Preprocessing(3, given.size, CROP, MEAN, STD)
+        settings = Preprocessing(3, size, CROP, MEAN, STD)
         made = Encoder(net, given.model, settings, options={"stem": "standard"})
         EncoderFolder.write(Path(place) / "encoder", {"online": made})
-        rates: list[list[float]] = []
         for _ in range(given.rounds):
-            theirs, expected = usual(net, given.folder, given.size)
-            rate, found = ours(Path(place), given.folder, "fp32")
-            faster, _ = ours(Path(place), given.folder, "bf16")
-            rates.append([theirs, rate, faster])
-            print(f"usual {theirs:.0f} images/s, fp32 {rate:.0f}, bf16 {faster:.0f}", flush=True)
-    cosine = torch.cosine_similarity(expected, found).mean()
-    print(f"{given.model}, {given.size} px, {len(found):,} JPEGs; mean cosine {cosine:.4f}")
-    for column, name in ((1, "fp32"), (2, "bf16")):
-        ratios = [row[column] / row[0] for row in rates]
-        print(f"{name}: x {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+            rate, expected = usual(net, given.folder, size)
+            rates["usual loop"].append(rate)
+            for precision in ("fp32", "bf16"):
+                name = f"ours, {precision}"
+                rate, found = ours(Path(place), given.folder, precision)
+                rates[name].append(rate)
+                cosines[name] = torch.cosine_similarity(expected, found).mean().item()
+            print({name: round(found[-1]) for name, found in rates.items()}, flush=True)
+    lines = []
+    for name, found in rates.items():
+        ratios = [a / b for a, b in zip(found, rates["usual loop"], strict=True)]
+        ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        lines.append(
+            f"| {size} px, {len(expected):,} JPEGs | {name} | {statistics.median(found):,.0f} "
+            f"| {'1' if name == 'usual loop' else ratio} | {cosines[name]:.4f} |"
+        )
+    return lines
 
 
 if __name__ == "__main__":

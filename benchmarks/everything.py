@@ -62,8 +62,10 @@ ALL = {
     ),
     "race": Benchmark("benchmarks/race.py {data}/cifar10", ("cifar10",), 210, peers=True),
     "probes": Benchmark("benchmarks/probes.py"),
-    "embed-64": Benchmark("benchmarks/embed.py {data}/imagenette/val --size 64", ("imagenette",)),
-    "embed-224": Benchmark("benchmarks/embed.py {data}/imagenette/val --size 224", ("imagenette",)),
+    "embed": Benchmark(
+        "benchmarks/embed.py {data}/imagenette/val --out benchmarks/results/embed.md",
+        ("imagenette",), 10,
+    ),
     "search": Benchmark("benchmarks/search.py", minutes=20),
     "step": Benchmark(
         "-m benchmarks.gpu.step --minutes 60 --out benchmarks/results", minutes=20

@@ -1,11 +1,16 @@
 """Frozen features: made once by an encoder, then checked before anything is fitted to them."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ownlatent.errors import UsageError
+
+_PASS = 256
+_CACHED = 2**19
+"""Pixels of a pass on a CPU: with more, what one layer hands to the next leaves the cache,
+and memory is taken anew for every pass (benchmarks/NOTES.md)."""
 
 
 class Images(Protocol):
@@ -22,7 +27,7 @@ def embed(
     encoder: nn.Module,
     images: Tensor | Images,
     *,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     device: torch.device | str = "cpu",
 ) -> Tensor:
     """Features of every image, in order.
@@ -34,7 +39,7 @@ def embed(
         encoder: maps pixels ``[B, C, H, W]`` to features ``[B, D]``, with the images' true sizes
             as a second argument for a set read by row; it must be on ``device``.
         images: uint8 or uint16 ``[N, C, H, W]``, or a set of images read by row.
-        batch_size: images per forward pass.
+        batch_size: images per forward pass; by default 256, on a CPU fewer where they are large.
         device: where the batches go.
 
     Returns:
@@ -46,18 +51,26 @@ def embed(
     if len(images) == 0:
         raise UsageError("There are no images to embed; give a source with at least one.")
     device = torch.device(device)
+    count = batch_size or _fitting(encoder, device)
     modes = {module: module.training for module in encoder.modules()}
     encoder.eval()
     try:
         with torch.inference_mode():
             features = [
-                _vectors(encoder(*_batch(images, start, batch_size, device)))
-                for start in range(0, len(images), batch_size)
+                _vectors(encoder(*_batch(images, start, count, device)))
+                for start in range(0, len(images), count)
             ]
     finally:
         for module, mode in modes.items():
             module.training = mode
     return torch.cat(features)  # outside inference mode, so that autograd may use them
+
+
+def _fitting(encoder: nn.Module, device: torch.device) -> int:
+    settings: Any = getattr(encoder, "preprocessing", None)
+    if device.type != "cpu" or getattr(settings, "kind", None) != "images":
+        return _PASS
+    return min(_PASS, max(1, _CACHED // int(settings.size) ** 2))
 
 
 def _batch(
