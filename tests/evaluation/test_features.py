@@ -8,6 +8,7 @@ from torch import nn
 
 from ownlatent.errors import UsageError
 from ownlatent.evaluation.features import check_comparable, check_labelled, embed
+from ownlatent.preprocessing import Preprocessing
 
 
 class Encoder(nn.Module):
@@ -66,6 +67,16 @@ def test_values_are_those_of_eval_mode_whatever_the_batch(encoder, images):
     assert small.shape == (11, 6) and small.dtype == torch.float32
     torch.testing.assert_close(small, expected)
     torch.testing.assert_close(embed(encoder, images, batch_size=11), expected)
+
+
+@pytest.mark.parametrize(("size", "most"), [(8, 256), (64, 128), (224, 10), (1024, 1)])
+def test_large_images_pass_a_cpu_a_few_at_a_time(encoder, size, most):
+    """2^19 pixels at most in a pass, or one image; the values do not change."""
+    images = torch.randint(0, 256, (most + 1, 3, 8, 8), dtype=torch.uint8)
+    encoder.preprocessing = Preprocessing(3, size, 1.0, (0.5,) * 3, (0.2,) * 3)
+    made = embed(encoder, images)
+    assert encoder.batches == [most, 1]
+    assert torch.allclose(made, embed(encoder, images, batch_size=most + 1), atol=1e-4)
 
 
 def test_sixteen_bits(encoder, images):
