@@ -9,7 +9,6 @@ Each seed is a fresh process, so that its peak memory and its time are its own.
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -75,8 +74,10 @@ def main() -> None:
         lines.append(f"| {name} | {', '.join(form.format(run[key]) for run in runs)} |")
     import torch
 
+    from ownlatent.training.provenance import processor
+
     views = "reference views" if arguments.reference else "fast views"
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, {views}, "
+    machine = f"{os.cpu_count()} cores ({processor()}), torch {torch.__version__}, {views}, "
     machine += f"{arguments.steps} steps"
     text = "\n".join([machine, "", *lines]) + "\n"
     print(text)

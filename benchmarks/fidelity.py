@@ -22,6 +22,7 @@ from torch import Tensor
 from ownlatent.data import decode_canvases, open_source
 from ownlatent.data.canvas import CanvasShape, to_canvas
 from ownlatent.demo import TEST
+from ownlatent.training.provenance import processor
 from ownlatent.views import RECIPES, Recipe, Views, recipes
 from ownlatent.views.bands import banded_views
 from ownlatent.views.colour import Colour, rotation
@@ -274,12 +275,6 @@ A {size} px view cut from a square canvas, against the same crop cut from the or
 {canvas}"""
 
 
-def machine() -> str:
-    models = [x for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x]
-    model = models[0].split(":")[1].strip()
-    return f"{os.cpu_count()}-core {model} virtual machine, torch {torch.__version__.split('+')[0]}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("photos", type=Path)
@@ -288,7 +283,7 @@ def main() -> None:
     photos = read(options.photos)
     text = TEXT.format(
         count=len(photos),
-        machine=machine(),
+        machine=f"{os.cpu_count()} cores ({processor()}), torch {torch.__version__}",
         epochs=EPOCHS,
         size=SIZE,
         geometry=against_torchvision(photos),

@@ -19,7 +19,6 @@ import multiprocessing
 import os
 import resource
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -40,6 +39,7 @@ from ownlatent.embeddings.lance import lancedb, open_table, reading
 from ownlatent.encoder import Encoder, EncoderFolder
 from ownlatent.networks import backbone
 from ownlatent.preprocessing import Preprocessing
+from ownlatent.training.provenance import processor
 
 K, QUERIES = 10, 200
 FORMS = ("parquet", "lance")
@@ -253,12 +253,6 @@ def real(folder: Path, run: Path | None, images: Path | None) -> dict[str, Any]:
     return told | {"encoder": title, "images": "CIFAR-10 (JPEG)"}
 
 
-def machine() -> str:
-    said = subprocess.run(["lscpu"], capture_output=True, text=True, check=True).stdout
-    found = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
-    return f"{found['Model name'].strip()}, {len(os.sched_getaffinity(0))} cores, shared"
-
-
 def page(told: dict[str, Any]) -> str:
     lines = [
         "# Stores and search", "",
@@ -326,7 +320,8 @@ def main() -> None:
     torch.set_num_threads(1)
     record = RESULTS / "search.json"
     told = json.loads(record.read_text()) if record.is_file() else {}
-    told |= {"machine": machine(), "lancedb": lancedb().__version__}
+    machine = f"{len(os.sched_getaffinity(0))} cores ({processor()})"
+    told |= {"machine": machine, "lancedb": lancedb().__version__}
     for name in ("synthetic", "real"):
         if given.only in (None, name):
             with tempfile.TemporaryDirectory() as folder:
