@@ -36,6 +36,7 @@ class ContrastiveClustering(Method):
     """
 
     about = About(
+        title="Contrastive Clustering",
         paper="Li et al., 2021",
         prevents_collapse="negatives; entropy of the clusters",
         batch_norm="each view apart",

@@ -25,6 +25,7 @@ class TiCo(Method):
     """
 
     about = About(
+        title="TiCo",
         paper="Zhu et al., 2022",
         prevents_collapse="covariance contrast",
         batch_norm="each view apart",

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ownlatent.methods.registry import title as spoken
+
 _PLAN = (  # key in the plan, how it is called, how it is written
     ("views", "views", "{}"),
     ("size", "view size", "{} pixels"),
@@ -141,7 +143,7 @@ def _what(
     return (
         f"# {_plain(title)}\n\n"
         f"An encoder of {words.many}: `{_code(backbone)}`, pretrained without labels by "
-        f"{_plain(method.upper())}. It turns {words.one} into a vector{length}."
+        f"{_plain(spoken(method))}. It turns {words.one} into a vector{length}."
         + (held if networks else "")
     )
 

@@ -159,7 +159,9 @@ class EncoderFolder:
 
     def title(self, network: str | None = None) -> str:
         """What it is called in a table: method and network."""
-        method = str(self.config["provenance"].get("method", "encoder")).upper()
+        from ownlatent.methods.registry import title
+
+        method = title(str(self.config["provenance"].get("method", "encoder")))
         return f"{method} ({network or self.config['networks'][0]})"
 
     def blank(self, seed: int | None = None, network: str | None = None) -> Encoder:

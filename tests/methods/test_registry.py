@@ -11,7 +11,7 @@ import ownlatent as ol
 from ownlatent import methods
 from ownlatent.cli import main
 from ownlatent.methods import METHODS, find, preset, presets
-from ownlatent.methods.registry import names
+from ownlatent.methods.registry import names, title
 from ownlatent.methods.table import comparison
 
 Install = Callable[[str, dict[str, str], str], None]
@@ -103,6 +103,13 @@ def test_a_packages_method_has_near_names_too(installed: Install) -> None:
 def test_ours_come_before_a_packages_of_the_same_name(installed: Install) -> None:
     installed("outside", {"byol": "outside:Mine"}, PLAIN)
     assert find("byol") is methods.BYOL and names() == list(METHODS)
+
+
+def test_titles_are_those_in_print() -> None:
+    printed = ["BYOL", "SimCLR", "MoCo", "MoCo v3", "SwAV", "SimSiam", "Barlow Twins", "DINO",
+               "VICReg", "MAE"]  # fmt: skip
+    assert [title(name) for name in METHODS] == printed
+    assert title("gone") == "GONE"  # a run of a package that is no longer here
 
 
 def test_an_unknown_preset() -> None:

@@ -29,6 +29,7 @@ class AdCo(Method):
     """
 
     about = About(
+        title="AdCo",
         paper="Hu et al., 2021",
         prevents_collapse="negatives",
         batch_norm="each view apart, in groups, keys shuffled",

@@ -25,6 +25,7 @@ class LeJEPA(Method):
     """
 
     about = About(
+        title="LeJEPA",
         paper="Balestriero & LeCun, 2025",
         prevents_collapse="Gaussian embeddings (SIGReg)",
         batch_norm="views of one resolution together, all in the head",

@@ -24,6 +24,7 @@ class BarlowTwins(Method):
     """
 
     about = About(
+        title="Barlow Twins",
         paper="Zbontar et al., 2021",
         prevents_collapse="decorrelation",
         batch_norm="each view apart, the loss's too",

@@ -20,8 +20,10 @@ class Outcome(NamedTuple):
 
 
 class About(NamedTuple):
-    """What cannot be read off a method's parts, for the table of ``ownlatent methods``."""
+    """What cannot be read off a method's parts, for tables and reports."""
 
+    title: str = ""
+    """What it is called in print; left out, its name in capitals."""
     paper: str = ""
     prevents_collapse: str = ""
     batch_norm: str = ""

@@ -33,6 +33,7 @@ class MoCo(Method):
     """
 
     about = About(
+        title="MoCo",
         paper="He et al., 2019; Chen et al., 2020",
         prevents_collapse="negatives",
         batch_norm="each view apart, in groups, keys shuffled",

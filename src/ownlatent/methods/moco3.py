@@ -27,6 +27,7 @@ class MoCo3(Method):
     """
 
     about = About(
+        title="MoCo v3",
         paper="Chen et al., 2021",
         prevents_collapse="negatives",
         batch_norm="each view apart",

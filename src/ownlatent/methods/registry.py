@@ -60,6 +60,14 @@ def find(name: str) -> type[Method]:
     raise UsageError(f"No method is called {name!r}; {hint}")
 
 
+def title(name: str) -> str:
+    """What a method is called in print; its name in capitals where that is not known."""
+    try:
+        return find(name).about.title or name.upper()
+    except UsageError:  # its package is not here
+        return name.upper()
+
+
 def presets(method: str) -> dict[str, Preset]:
     """The recipes of a method; the first one is taken where none is asked for.
 

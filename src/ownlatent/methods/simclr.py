@@ -30,6 +30,7 @@ class SimCLR(Method):
     """
 
     about = About(
+        title="SimCLR",
         paper="Chen et al., 2020",
         prevents_collapse="negatives",
         batch_norm="views together",

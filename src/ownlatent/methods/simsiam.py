@@ -26,6 +26,7 @@ class SimSiam(Method):
     """
 
     about = About(
+        title="SimSiam",
         paper="Chen & He, 2020",
         prevents_collapse="stop-gradient and predictor",
         batch_norm="each view apart",

@@ -35,6 +35,7 @@ class SwAV(Method):
     """
 
     about = About(
+        title="SwAV",
         paper="Caron et al., 2020",
         prevents_collapse="equipartition",
         batch_norm="views of one resolution together, all in the head",

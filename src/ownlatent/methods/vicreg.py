@@ -21,6 +21,7 @@ class VICReg(Method):
     """
 
     about = About(
+        title="VICReg",
         paper="Bardes et al., 2021",
         prevents_collapse="variance hinge",
         batch_norm="each view apart",

@@ -16,6 +16,7 @@ from ownlatent.errors import UsageError
 from ownlatent.evaluation import embed, nearest
 from ownlatent.evaluation.table import read_results
 from ownlatent.kinds import KINDS, Kind
+from ownlatent.methods.registry import title
 from ownlatent.report.map import Map, thumbnails
 from ownlatent.report.mistakes import read_mistakes
 from ownlatent.report.oddities import read_oddities
@@ -176,7 +177,7 @@ def _names(runs: list[_Finished]) -> list[str]:
 
 
 def _headline(results: list[dict[str, Any]], config: dict[str, Any], noun: str) -> str:
-    method = config["asked"]["method"].upper()
+    method = title(config["asked"]["method"])
     probes = [r for r in results if r["protocol"] == "linear probe"]
     if not probes:
         return f"{method} ran for {config['plan']['total_steps']:,} steps without labels."
