@@ -105,16 +105,19 @@ def plan(images: float, gpus: int, rate: float, epochs: float, decoded: float) -
         "interval that loses least (Daly)": f"{interval / 60:,.0f} minutes",
         "lost to checkpoints, failures and restarts (200 simulated runs)": f"{100 * lost:.2f} %",
         "all of it": f"{hours * (1 + lost) / 3600:,.1f} h",
-        "index and order of each process (measured at 10 million)": _memory(stream, images),
+        "order of each process, index that a machine's share (measured at 10 million)": _memory(
+            stream, images
+        ),
     }
     return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
 
 
 def _memory(stream: dict[str, Any], images: float) -> str:
-    """By what memory grew from the second largest set to the largest."""
+    """A process's own by what it grew from the second largest set to the largest."""
     few, many = sorted(stream["results"], key=lambda row: int(row["samples"]))[-2:]
     grown = 1e6 * (many["while_reading"][-1]["own"] - few["while_reading"][-1]["own"])
-    return f"{grown / (many['samples'] - few['samples']) * images / 1e9:,.0f} GB"
+    own = grown / (many["samples"] - few["samples"]) * images / 1e9
+    return f"{own:,.0f} GB, {many['shared_bytes_per_sample'] * images / 1e9:,.0f} GB"
 
 
 def main() -> None:

@@ -92,7 +92,7 @@ def measure(folder: Path, count: int, seen: int) -> dict[str, Any]:
     return {
         "samples": len(source),
         "open_s": opened,
-        "index_bytes_per_sample": (held["own"] - before["own"]) * 1e6 / len(source),
+        "own_bytes_per_sample": (held["own"] - before["own"]) * 1e6 / len(source),
         "look_s": looked,
         "order_s": ordered,
         "before": before,
@@ -111,19 +111,23 @@ def run(folder: Path, count: int, seen: int) -> dict[str, Any]:
         json.loads(subprocess.check_output([*job, "--seen", str(n)], env=env, text=True))
         for n in (0, seen)
     )
-    return second | {"first_open_s": first["open_s"]}
+    shared = (folder / f"cache-{count}").rglob("*.joined/*.npy")
+    size = sum(file.stat().st_size for file in shared)
+    return second | {"first_open_s": first["open_s"], "shared_bytes_per_sample": size / count}
 
 
 def table(results: list[dict[str, Any]]) -> str:
     lines = [
-        "| samples | first open, s | open, s | index, bytes a sample | order of an epoch, s "
-        "| own memory MB: start / opened / ordered / after reading | read | images/s |",
+        "| samples | first open, s | open, s | index, bytes a sample: own / shared "
+        "| order of an epoch, s | own memory MB: start / opened / ordered / after reading "
+        "| read | images/s |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for r in results:
         last = r["while_reading"][-1]
         own = " / ".join(f"{m['own']:.0f}" for m in (r["before"], r["opened"], r["ordered"], last))
-        index = f"{r['index_bytes_per_sample']:.0f}" if r["samples"] >= 10**6 else "-"
+        index = f"{r['own_bytes_per_sample']:.1f} / {r['shared_bytes_per_sample']:.0f}"
+        index = index if r["samples"] >= 10**6 else "-"
         lines.append(
             f"| {r['samples']:,} | {r['first_open_s']:.2f} | {r['open_s']:.2f} | {index} "
             f"| {r['order_s']:.2f} | {own} | {last['images']:,} | {r['images_per_s']:,.0f} |"

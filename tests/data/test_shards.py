@@ -18,6 +18,7 @@ from ownlatent.data import (
     Unreadable,
     blobs,
     decode_canvases,
+    joined,
     open_source,
     sample_id,
     shards,
@@ -360,3 +361,53 @@ def test_every_sample_once_over_an_epoch(tmp_path):
     order = epoch_order(source.ids, 0, 0)
     assert sorted(order.tolist()) == list(range(10))
     assert torch.equal(order, epoch_order(open_source(tmp_path / "s").ids, 0, 0))
+
+
+def test_a_large_index_is_memory_that_processes_share(tmp_path, cache, monkeypatch):
+    folder = written(tmp_path / "s")
+    alone = open_source(folder)
+    monkeypatch.setattr(shards, "SHARED", 10)
+    shared = open_source(folder)
+    (entry,) = cache.glob("*.joined")
+    monkeypatch.setattr(shards, "unpack", lambda *given: pytest.fail("each shard's index is read"))
+    again = open_source(folder)
+    for source in (shared, again):
+        assert source.ids.equal(alone.ids) and source.labels.equal(alone.labels)
+        assert list(source.names) == list(alone.names) and source.outline() == alone.outline()
+        assert all(source.read(row).tolist() == alone.read(row).tolist() for row in range(10))
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    held = {line.split("/")[-1] for line in lines if str(entry) in line}
+    assert held == {f"{name}.npy" for name in ("offsets", "sizes", "labels", "ids", "keys", "ends")}
+    again.ids[0] += 1  # a mistake of one process
+    assert open_source(folder).ids.equal(alone.ids)
+
+
+@pytest.mark.parametrize("name", ["starts", "offsets", "keys"])
+def test_a_damaged_shared_index_is_made_again(name, tmp_path, cache, monkeypatch):
+    folder = written(tmp_path / "s")
+    alone = open_source(folder)
+    monkeypatch.setattr(shards, "SHARED", 10)
+    open_source(folder)
+    (entry,) = cache.glob("*.joined")
+    content = (entry / f"{name}.npy").read_bytes()
+    other = io.BytesIO()
+    np.save(other, np.zeros(3, np.int64))
+    for damage in (content[:-8], b"", pickle.dumps([1]), other.getvalue()):
+        (entry / f"{name}.npy").write_bytes(damage)
+        assert open_source(folder).ids.equal(alone.ids)
+        assert (entry / f"{name}.npy").read_bytes() == content
+    (entry / f"{name}.npy").unlink()
+    assert list(open_source(folder).names) == list(alone.names)
+
+
+def test_an_index_that_cannot_be_shared_stays_in_memory(tmp_path, cache, monkeypatch):
+    folder = written(tmp_path / "s")
+    alone = open_source(folder)
+    monkeypatch.setattr(shards, "SHARED", 10)
+    monkeypatch.setattr(joined.np, "save", full)
+    assert open_source(folder).ids.equal(alone.ids)
+    assert sorted(each.suffix for each in cache.iterdir()) == [".index"] * 3 + [".lock"]
+
+
+def full(*given):
+    raise OSError(28, "No space left on device")

@@ -40,7 +40,7 @@ def map_or_decode(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / f"{key}.lock"):
+        with locked(folder / f"{key}.lock"):
             if not (folder / key).is_dir():
                 _write(folder, key, shape.bytes * count, fill)
     except SourceFailed:
@@ -63,7 +63,8 @@ def as_tensor(array: Pixels) -> Tensor:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Alone among the processes that lock this file."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # let go when the file closes, even by a kill
         yield

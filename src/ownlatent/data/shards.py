@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import overload
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ownlatent.data.blobs import Blob, LocalBlob, fetch, open_blob
 from ownlatent.data.cache import default_cache_dir
 from ownlatent.data.fingerprint import sizes_fingerprint
+from ownlatent.data.joined import SHARED, Joined, join, mapped, share
 from ownlatent.data.source import Source, SourceFailed
 from ownlatent.data.tars import Index, index_shard, pack, sample_name, stem, unpack
 from ownlatent.errors import UsageError
@@ -24,7 +25,6 @@ from ownlatent.memory import give_back_freed
 
 SIDECAR = ".index"
 _AT_ONCE = 16  # requests that ask servers about their shards
-_Item = TypeVar("_Item", bound=np.generic)
 _log = logging.getLogger(__name__)
 
 
@@ -36,7 +36,8 @@ class ShardSource(Source):
 
     What lies where is read once from the headers and kept in the cache folder. A shard behind an
     address is read whole for that, unless `write_index` has put a file beside it. All of it takes
-    24 bytes a sample in memory, labels' 8 and the key's own.
+    24 bytes a sample, labels' 8 and the key's own; from a million samples on these are memory that
+    the processes of a machine share.
 
     Raises:
         UsageError: a shard is missing, damaged, or called like another, or none holds an image.
@@ -50,27 +51,18 @@ class ShardSource(Source):
                 "shard: rename one, or give one folder"
             )
         try:
-            self._blobs, indices = _open_all(name, shards)
+            self._blobs, joined = _open_all(name, shards)
         except SourceFailed as error:
             raise UsageError(str(error)) from error
-        self._starts = np.cumsum([0] + [len(each.offsets) for each in indices]).tolist()
+        self._starts, index = joined.starts.tolist(), joined.samples
         if not self._starts[-1]:
             raise UsageError(
                 f"{name} holds no image in {len(shards):,} shard(s): members must be called "
                 "KEY.jpg, KEY.png or KEY.webp, say"
             )
-        self._offsets = _joined([each.offsets for each in indices])
-        self._sizes = _joined([each.sizes for each in indices])
-        labels = torch.from_numpy(_joined([each.labels for each in indices]))
-        ids = torch.from_numpy(_joined([each.ids for each in indices]))
-        names = _Names(
-            list(shards),
-            self._starts,
-            _joined([each.keys for each in indices]),
-            np.cumsum([0] + [len(each.keys) for each in indices]).tolist(),
-            _joined([each.ends for each in indices]),
-        )
-        del indices
+        self._offsets, self._sizes = index.offsets, index.sizes
+        labels, ids = torch.from_numpy(index.labels), torch.from_numpy(index.ids)
+        names = _Names(list(shards), self._starts, index.keys, joined.bases.tolist(), index.ends)
         give_back_freed()
         super().__init__(name, names, labels if bool((labels >= 0).any()) else None, ids=ids)
 
@@ -136,9 +128,13 @@ def write_index(shard: str | Path) -> Path:
     return path
 
 
-def _open_all(name: str, shards: Sequence[str]) -> tuple[list[Blob], list[Index]]:
+def _open_all(name: str, shards: Sequence[str]) -> tuple[list[Blob], Joined]:
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="shards") as pool:
         blobs = list(pool.map(open_blob, shards))
+        keys = "".join(_digest(_key(each)) for each in blobs)
+        whole = _folder() / f"{_digest(keys.encode())}.joined"
+        if (shared := mapped(whole)) is not None:
+            return blobs, shared
         cached = [_cached(each) for each in blobs]
         unknown = sum(each is None for each in cached)
         if unknown > 1:
@@ -151,8 +147,8 @@ def _open_all(name: str, shards: Sequence[str]) -> tuple[list[Blob], list[Index]
         local = isinstance(blobs[0], LocalBlob)
         # Headers are parsed under the interpreter's lock: threads only help to wait for servers.
         apply = map if local else pool.map
-        known = apply(_indexed, blobs, cached)
-        return blobs, list(known)
+        joined = join(list(apply(_indexed, blobs, cached)))
+    return blobs, joined if len(joined.samples.ids) < SHARED else share(whole, joined)
 
 
 def _cached(blob: Blob) -> Index | None:
@@ -191,10 +187,16 @@ def _folder() -> Path:
 
 
 def _path(blob: Blob) -> Path:
+    return _folder() / f"{_digest(_key(blob))}{SIDECAR}"
+
+
+def _key(blob: Blob) -> bytes:
     key = os.fsencode(f"{blob.name}\0{blob.size}\0{blob.tag}")
-    if isinstance(blob, LocalBlob):
-        key = os.fsencode(os.path.abspath(blob.name)) + key
-    return _folder() / f"{hashlib.blake2b(key, digest_size=16).hexdigest()}{SIDECAR}"
+    return os.fsencode(os.path.abspath(blob.name)) + key if isinstance(blob, LocalBlob) else key
+
+
+def _digest(key: bytes) -> str:
+    return hashlib.blake2b(key, digest_size=16).hexdigest()
 
 
 def _put(path: Path, content: bytes) -> None:
@@ -207,7 +209,3 @@ def _put(path: Path, content: bytes) -> None:
 def _twice(names: Sequence[str]) -> str | None:
     seen: set[str] = set()
     return next((each for each in names if each in seen or seen.add(each)), None)  # type: ignore[func-returns-value]
-
-
-def _joined(parts: Sequence[NDArray[_Item]]) -> NDArray[_Item]:
-    return np.concatenate(parts)

@@ -24,6 +24,10 @@ _BLOCK, _END = 1 << 20, bytes(tarfile.BLOCKSIZE)
 _LARGEST = (1 << 32) - 1
 
 
+KINDS = "<i8", "<u4", "<i8", "<i8", "<u1", "<u4"
+"""The dtypes of an `Index`."""
+
+
 class Index(NamedTuple):
     """The samples of one shard, in the order in which they begin.
 
@@ -122,7 +126,7 @@ def unpack(content: bytes, blob: Blob) -> Index | None:
     except Exception:  # zip, zlib and NumPy each have their own
         return None
     index = Index(*arrays)
-    kinds = zip(arrays, ("<i8", "<u4", "<i8", "<i8", "<u1", "<u4"), strict=True)
+    kinds = zip(arrays, KINDS, strict=True)
     one = len({len(each) for each in (*arrays[:4], index.ends)}) == 1
     if not one or any(array.dtype != kind or array.ndim != 1 for array, kind in kinds):
         return None
