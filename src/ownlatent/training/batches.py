@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ownlatent.data.order import epoch_order
@@ -47,6 +48,8 @@ class Batches:
             # Two are kept: the next epoch's first batches are wanted ahead of this one's last.
             for old in list(self._orders)[:-1]:
                 del self._orders[old]
-            self._orders[epoch] = epoch_order(self.ids, self.seed, epoch)
+            order = epoch_order(self.ids, self.seed, epoch)
+            # Of a billion samples 4 GB instead of 8.
+            self._orders[epoch] = order.to(torch.int32) if len(order) < 2**31 else order
         start = step % self.per_epoch * self.batch_size
-        return self._orders[epoch][start : start + self.batch_size]
+        return self._orders[epoch][start : start + self.batch_size].long()
