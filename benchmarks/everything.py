@@ -60,7 +60,7 @@ ALL = {
     "pipeline": Benchmark(
         "benchmarks/pipeline.py {data}/imagenette/train", ("imagenette",), 10, peers=True
     ),
-    "race": Benchmark("benchmarks/race.py {data}/cifar10", ("cifar10",), 210, peers=True),
+    "race": Benchmark("benchmarks/race.py {data}/cifar10", ("cifar10",), 270, peers=True),
     "probes": Benchmark("benchmarks/probes.py"),
     "embed": Benchmark(
         "benchmarks/embed.py {data}/imagenette/val --out benchmarks/results/embed.md",
