@@ -105,19 +105,27 @@ def plan(images: float, gpus: int, rate: float, epochs: float, decoded: float) -
         "interval that loses least (Daly)": f"{interval / 60:,.0f} minutes",
         "lost to checkpoints, failures and restarts (200 simulated runs)": f"{100 * lost:.2f} %",
         "all of it": f"{hours * (1 + lost) / 3600:,.1f} h",
-        "order of each process, index that a machine's share (measured at 10 million)": _memory(
-            stream, images
+        "each process's own memory, its peak (measured at 10 million)": _memory(stream, images),
+        "index that a machine's processes share (measured)": _gigabytes(
+            stream["results"][-1]["shared_bytes_per_sample"] * images
         ),
     }
     return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
 
 
 def _memory(stream: dict[str, Any], images: float) -> str:
-    """A process's own by what it grew from the second largest set to the largest."""
-    few, many = sorted(stream["results"], key=lambda row: int(row["samples"]))[-2:]
-    grown = 1e6 * (many["while_reading"][-1]["own"] - few["while_reading"][-1]["own"])
-    own = grown / (many["samples"] - few["samples"]) * images / 1e9
-    return f"{own:,.0f} GB, {many['shared_bytes_per_sample'] * images / 1e9:,.0f} GB"
+    """By what it grew from the second largest set to the largest: while images are read, and at
+    most, which is when an epoch's order is made."""
+    few, many = stream["results"][-2:]
+    first, last = few["while_reading"][-1], many["while_reading"][-1]
+    grown = {name: last[name] - first[name] for name in ("own", "files", "peak")}
+    each = 1e6 * images / (many["samples"] - few["samples"])
+    peak = grown["peak"] - grown["files"]  # pages of files are no process's own
+    return f"{_gigabytes(each * grown['own'])}, {_gigabytes(each * peak)}"
+
+
+def _gigabytes(count: float) -> str:
+    return f"{count / 1e9:,.0f} GB"
 
 
 def main() -> None:

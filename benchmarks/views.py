@@ -7,8 +7,9 @@ every file is read and decoded in the timed pass. Warm: each library has its own
 hand (PIL images, uint8 tensors, canvases). The peers run in a DataLoader with one worker per core,
 a batch to a worker: lightly's ``BYOLTransform`` on PIL images, torchvision image by image on uint8
 tensors, as its documentation advises, kornia on whole batches of canvases with a draw per image.
-Ours run on as many threads. Rounds alternate, so that a drift of the machine meets all; a ratio is
-the median of the rounds' ratios.
+All resize bicubic, as BYOL's paper does, but lightly, whose own is bilinear. Ours run on as many
+threads. Rounds alternate, so that a drift of the machine meets all; a ratio is the median of the
+rounds' ratios.
 """
 
 import argparse
@@ -107,7 +108,7 @@ def peer(name: str, task: Task, cold: bool) -> Callable[[], float]:
         read = functools.partial(square, side=SIZES[task.size])
         transform = _same
         collate = functools.partial(
-            stacked, pipelines=[KORNIA(task.size, *given) for given in strengths]
+            stacked, pipelines=[KORNIA(task.size, *given).cpu() for given in strengths]
         )
     else:
         read = tensor

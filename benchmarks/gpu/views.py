@@ -88,7 +88,7 @@ def _kornia(size: int, blur: float, solarize: float) -> Callable[[Tensor], Tenso
         K.ColorJitter(0.4, 0.4, 0.2, 0.1, p=0.8),
         K.RandomGrayscale(p=0.2),
         K.RandomGaussianBlur((taps, taps), (0.1, 2.0), p=blur),
-        K.RandomSolarize(p=solarize),
+        K.RandomSolarize(0.0, 0.0, p=solarize),  # at one half, as the others
         K.Normalize(torch.tensor(MEAN), torch.tensor(STD)),
     ).to(DEVICE)
     return made  # type: ignore[no-any-return]

@@ -3,7 +3,7 @@
 import torch
 from scipy import stats
 
-from ownlatent.data.order import epoch_order
+from ownlatent.data.order import epoch_order, sorted_rows
 from ownlatent.philox import words
 from ownlatent.views import RECIPES
 
@@ -35,6 +35,14 @@ def test_how_the_rows_were_listed_does_not_matter():
 def test_a_missing_sample_moves_no_other():
     left = IDS[torch.arange(1000) != 417]
     assert ordered(left) == [each for each in ordered(IDS) if each != IDS[417]]
+
+
+def test_keys_sorted_in_parts_are_in_order():
+    keys = torch.randint(0, 2**62, (1000,), generator=torch.Generator().manual_seed(2))
+    keys[:4] = torch.tensor([2**62 - 1, 0, 2**62 // 7, 2**62 // 7 - 1])
+    keys[500:] = keys[:500]  # ties
+    for parts in (1, 2, 7):
+        assert torch.equal(sorted_rows(keys, parts), torch.argsort(keys, stable=True))
 
 
 def test_one_and_no_sample():

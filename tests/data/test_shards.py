@@ -5,6 +5,8 @@ import io
 import json
 import os
 import pickle
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from ownlatent.data import (
     open_source,
     sample_id,
     shards,
+    tars,
     write_index,
 )
 from ownlatent.data.patterns import absolute, expand
@@ -382,7 +385,7 @@ def test_a_large_index_is_memory_that_processes_share(tmp_path, cache, monkeypat
     assert open_source(folder).ids.equal(alone.ids)
 
 
-@pytest.mark.parametrize("name", ["starts", "offsets", "keys"])
+@pytest.mark.parametrize("name", ["starts", "offsets", "labels", "keys"])
 def test_a_damaged_shared_index_is_made_again(name, tmp_path, cache, monkeypatch):
     folder = written(tmp_path / "s")
     alone = open_source(folder)
@@ -391,13 +394,47 @@ def test_a_damaged_shared_index_is_made_again(name, tmp_path, cache, monkeypatch
     (entry,) = cache.glob("*.joined")
     content = (entry / f"{name}.npy").read_bytes()
     other = io.BytesIO()
-    np.save(other, np.zeros(3, np.int64))
-    for damage in (content[:-8], b"", pickle.dumps([1]), other.getvalue()):
+    np.save(other, np.zeros(0, np.int64))
+    damages = [content[:-8], b"", pickle.dumps([1]), other.getvalue(), b"PK\3\4"]
+    for at in (8, 30, len(content) - 1):  # of the header, and of the numbers
+        damages.append(content[:at] + bytes([content[at] ^ 64]) + content[at + 1 :])
+    for damage in damages:
         (entry / f"{name}.npy").write_bytes(damage)
-        assert open_source(folder).ids.equal(alone.ids)
+        again = open_source(folder)
+        assert again.ids.equal(alone.ids) and again.labels.equal(alone.labels)
+        assert list(again.names) == list(alone.names)
         assert (entry / f"{name}.npy").read_bytes() == content
     (entry / f"{name}.npy").unlink()
     assert list(open_source(folder).names) == list(alone.names)
+
+
+def test_a_shared_index_is_made_again_when_its_rules_change(tmp_path, cache, monkeypatch):
+    folder, walked, real = written(tmp_path / "s"), [], shards.index_shard
+    monkeypatch.setattr(shards, "index_shard", lambda blob: walked.append(1) or real(blob))
+    monkeypatch.setattr(shards, "SHARED", 10)
+    open_source(folder)
+    for room in (shards, tars):
+        monkeypatch.setattr(room, "FORMAT", 2)
+    open_source(folder)
+    assert len(walked) == 6
+
+
+def test_processes_that_share_at_the_same_time(tmp_path, cache):
+    folder = written(tmp_path / "s", count=200, per_shard=9)
+    code = (
+        "import sys; from ownlatent.data import open_source, shards; shards.SHARED = 10\n"
+        "sys.stdin.read(); source = open_source(sys.argv[1])\n"
+        "print(source.ids.sum().item(), 'joined' in open('/proc/self/maps').read())"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen(command, **pipes) for _ in range(3)]
+    for each in started:
+        each.stdin.close()
+    said = {each.stdout.read() for each in started}
+    assert [each.wait() for each in started] == [0] * 3
+    assert said == {f"{open_source(folder).ids.sum().item()} True\n"}
+    assert not list(cache.glob("*.tmp"))
 
 
 def test_an_index_that_cannot_be_shared_stays_in_memory(tmp_path, cache, monkeypatch):

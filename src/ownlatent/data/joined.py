@@ -1,8 +1,11 @@
 """The indices of many shards laid end to end; of large data a file that processes share."""
 
+import json
 import os
 import shutil
+import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ownlatent.data.cache import locked
-from ownlatent.data.tars import KINDS, Index
+from ownlatent.data.tars import Index
 
 SHARED = 1_000_000
-"""Samples from which the index is a file: 31 bytes a sample would be 32 MB in each process."""
+"""Samples from which the index is a file: 40 bytes a sample would be 40 MB in each process."""
+_SUMS = "sums.json"
 
 
 class Joined(NamedTuple):
@@ -43,46 +47,52 @@ def join(indices: Sequence[Index]) -> Joined:
 def share(path: Path, joined: Joined) -> Joined:
     """Write it as the folder ``path`` and map that: the pages are those of every process that does,
     and the kernel may drop them. Where it cannot be written, it stays in this process's memory."""
-    building = path.with_suffix(".tmp")
-    try:
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path.with_suffix(".lock")):
-            if (known := mapped(path)) is not None:  # of a process that was faster
-                return known
-            for leftover in (building, path):
-                shutil.rmtree(leftover, ignore_errors=True)
-            building.mkdir()
-            for name, array in _arrays(joined).items():
-                with (building / f"{name}.npy").open("wb") as file:
-                    np.save(file, array)
-                    file.flush()
-                    os.fsync(file.fileno())
-            building.rename(path)
-            return mapped(path) or joined
-    except OSError:
-        shutil.rmtree(building, ignore_errors=True)
-        return joined
+            known = mapped(path)  # of a process that was faster
+            if known is None:
+                _write(path, joined)
+                known = mapped(path)
+            return known or joined
+    return joined
 
 
 def mapped(path: Path) -> Joined | None:
-    """What `share` wrote, nothing of it read yet; None where that is not there, or not whole."""
+    """What `share` wrote; None where that is not there, or damaged: every byte is looked at."""
     try:
+        sums = json.loads((path / _SUMS).read_text())
         # Copy on write: a mistake here would not reach the file.
         arrays = {
             name: np.load(path / f"{name}.npy", mmap_mode="c").view(np.ndarray)
             for name in ("starts", "bases", *Index._fields)
         }
-    except (OSError, ValueError, EOFError):
+        if {name: _sum(array) for name, array in arrays.items()} != sums:
+            return None
+        return Joined(arrays.pop("starts"), arrays.pop("bases"), Index(**arrays))
+    except Exception:  # NumPy has many types for a damaged header
         return None
-    starts, bases = arrays.pop("starts"), arrays.pop("bases")
-    samples = Index(**arrays)
-    kinds = zip((starts, bases, *samples), ("<i8", "<i8", *KINDS), strict=True)
-    if any(array.ndim != 1 or array.dtype != kind for array, kind in kinds):
-        return None
-    counts = {len(array) for name, array in arrays.items() if name != "keys"}
-    whole = counts == {int(starts[-1])} and len(samples.keys) == int(bases[-1])
-    return Joined(starts, bases, samples) if whole and len(starts) == len(bases) else None
 
 
-def _arrays(joined: Joined) -> dict[str, NDArray[Any]]:
-    return {"starts": joined.starts, "bases": joined.bases, **joined.samples._asdict()}
+def _write(path: Path, joined: Joined) -> None:
+    building = path.with_suffix(".tmp")
+    for leftover in (building, path):
+        shutil.rmtree(leftover, ignore_errors=True)
+    arrays = {"starts": joined.starts, "bases": joined.bases, **joined.samples._asdict()}
+    try:
+        building.mkdir()
+        for name, array in arrays.items():
+            with (building / f"{name}.npy").open("wb") as file:
+                np.save(file, array)
+                file.flush()
+                os.fsync(file.fileno())
+        sums = {name: _sum(array) for name, array in arrays.items()}
+        (building / _SUMS).write_text(json.dumps(sums))
+        building.rename(path)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _sum(array: NDArray[Any]) -> list[Any]:
+    """What tells an array from another: type, length and a checksum."""
+    return [array.dtype.str, *array.shape, zlib.crc32(np.ascontiguousarray(array).data)]

@@ -19,7 +19,7 @@ from ownlatent.data.cache import default_cache_dir
 from ownlatent.data.fingerprint import sizes_fingerprint
 from ownlatent.data.joined import SHARED, Joined, join, mapped, share
 from ownlatent.data.source import Source, SourceFailed
-from ownlatent.data.tars import Index, index_shard, pack, sample_name, stem, unpack
+from ownlatent.data.tars import FORMAT, Index, index_shard, pack, sample_name, stem, unpack
 from ownlatent.errors import UsageError
 from ownlatent.memory import give_back_freed
 
@@ -36,8 +36,8 @@ class ShardSource(Source):
 
     What lies where is read once from the headers and kept in the cache folder. A shard behind an
     address is read whole for that, unless `write_index` has put a file beside it. All of it takes
-    24 bytes a sample, labels' 8 and the key's own; from a million samples on these are memory that
-    the processes of a machine share.
+    32 bytes a sample and the key's own; from a million samples on these are memory that the
+    processes of a machine share.
 
     Raises:
         UsageError: a shard is missing, damaged, or called like another, or none holds an image.
@@ -132,23 +132,26 @@ def _open_all(name: str, shards: Sequence[str]) -> tuple[list[Blob], Joined]:
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="shards") as pool:
         blobs = list(pool.map(open_blob, shards))
         keys = "".join(_digest(_key(each)) for each in blobs)
-        whole = _folder() / f"{_digest(keys.encode())}.joined"
+        whole = _folder() / f"{_digest(f'{FORMAT} {keys}'.encode())}.joined"
         if (shared := mapped(whole)) is not None:
             return blobs, shared
-        cached = [_cached(each) for each in blobs]
-        unknown = sum(each is None for each in cached)
-        if unknown > 1:
-            _log.info(
-                "%s: reading where the samples of %s shards lie, once (kept in %s)",
-                name,
-                f"{unknown:,}",
-                _folder(),
-            )
-        local = isinstance(blobs[0], LocalBlob)
-        # Headers are parsed under the interpreter's lock: threads only help to wait for servers.
-        apply = map if local else pool.map
-        joined = join(list(apply(_indexed, blobs, cached)))
+        joined = join(_indices(name, blobs, pool))
     return blobs, joined if len(joined.samples.ids) < SHARED else share(whole, joined)
+
+
+def _indices(name: str, blobs: Sequence[Blob], pool: ThreadPoolExecutor) -> list[Index]:
+    cached = [_cached(each) for each in blobs]
+    unknown = sum(each is None for each in cached)
+    if unknown > 1:
+        _log.info(
+            "%s: reading where the samples of %s shards lie, once (kept in %s)",
+            name,
+            f"{unknown:,}",
+            _folder(),
+        )
+    # Headers are parsed under the interpreter's lock: threads only help to wait for servers.
+    apply = map if isinstance(blobs[0], LocalBlob) else pool.map
+    return list(apply(_indexed, blobs, cached))
 
 
 def _cached(blob: Blob) -> Index | None:

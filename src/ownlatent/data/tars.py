@@ -17,15 +17,12 @@ from ownlatent.data.source import SourceFailed
 from ownlatent.errors import UsageError
 
 IMAGE_KINDS = ("jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp")
-_FORMAT = 1
+FORMAT = 1
+"""Of an index; another number where other samples would be found."""
 _LABEL_FIELDS = ("label", "cls", "class")
 _NAME = re.compile(r"(?:\./)?((?:.*/|)[^./][^./]*)\.([^/]+)")  # key and extension, as WebDataset
 _BLOCK, _END = 1 << 20, bytes(tarfile.BLOCKSIZE)
 _LARGEST = (1 << 32) - 1
-
-
-KINDS = "<i8", "<u4", "<i8", "<i8", "<u1", "<u4"
-"""The dtypes of an `Index`."""
 
 
 class Index(NamedTuple):
@@ -107,7 +104,7 @@ def index_shard(blob: Blob) -> Index:
 def pack(index: Index, blob: Blob) -> bytes:
     """An index as the bytes of a file, which says of what it is one."""
     file = io.BytesIO()
-    of, called = np.array([_FORMAT, blob.size]), np.array(stem(blob.name))
+    of, called = np.array([FORMAT, blob.size]), np.array(stem(blob.name))
     np.savez(file, allow_pickle=False, of=of, called=called, **index._asdict())
     return file.getvalue()
 
@@ -119,14 +116,14 @@ def unpack(content: bytes, blob: Blob) -> Index | None:
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as saved:
-            if saved["of"].tolist() != [_FORMAT, blob.size]:
+            if saved["of"].tolist() != [FORMAT, blob.size]:
                 return None
             arrays = [saved[name] for name in Index._fields]
             called = str(saved["called"])
     except Exception:  # zip, zlib and NumPy each have their own
         return None
     index = Index(*arrays)
-    kinds = zip(arrays, KINDS, strict=True)
+    kinds = zip(arrays, ("<i8", "<u4", "<i8", "<i8", "<u1", "<u4"), strict=True)
     one = len({len(each) for each in (*arrays[:4], index.ends)}) == 1
     if not one or any(array.dtype != kind or array.ndim != 1 for array, kind in kinds):
         return None

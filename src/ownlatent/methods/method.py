@@ -22,8 +22,6 @@ class Outcome(NamedTuple):
 class About(NamedTuple):
     """What cannot be read off a method's parts, for tables and reports."""
 
-    title: str = ""
-    """What it is called in print; left out, its name in capitals."""
     paper: str = ""
     prevents_collapse: str = ""
     batch_norm: str = ""
@@ -32,6 +30,8 @@ class About(NamedTuple):
     """ImageNet linear accuracy in print, ResNet-50 unless said, with its source."""
     stop_gradient: str = "no"
     negatives: str = "no"
+    title: str = ""
+    """What it is called in print; left out, its name in capitals."""
 
 
 class Method(nn.Module, ABC):
