@@ -138,17 +138,7 @@ def table(record: dict[str, Any]) -> list[str]:
         "| | minutes | images seen | kNN (k=200), % | kNN (k=20), % |",
         "|---|---|---|---|---|",
     ]
-    titles: dict[str, tuple[str, str]] = {}
-    for name in record:
-        if name != "pace":
-            who, minutes, _, *lr = name.split()
-            rate = f", learning rate {lr[0]}" if lr else ""
-            titles.setdefault(f"{who}{rate}|{minutes}", (who + rate, minutes))
-    for title, minutes in sorted(titles.values(), key=lambda t: (t[0], int(t[1]))):
-        found = [
-            values for name, values in record.items()
-            if name != "pace" and _of(name) == (title, minutes)
-        ]  # fmt: skip
+    for (title, minutes), found in grouped(record).items():
         scores = [spread([each[k] for each in found]) for k in ("kNN 200", "kNN 20")]
         lines.append(
             f"| {title} | {minutes} | {found[0]['images']:,} | {scores[0]} | {scores[1]} |"
@@ -156,9 +146,15 @@ def table(record: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _of(name: str) -> tuple[str, str]:
-    who, minutes, _, *lr = name.split()
-    return who + (f", learning rate {lr[0]}" if lr else ""), minutes
+def grouped(record: dict[str, Any]) -> dict[tuple[str, int], list[dict[str, Any]]]:
+    """What each seed gave, by what ran and for how many minutes."""
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for name, found in record.items():
+        if name != "pace":
+            who, minutes, _, *lr = name.split()
+            title = who + (f", learning rate {lr[0]}" if lr else "")
+            groups.setdefault((title, int(minutes)), []).append(found)
+    return dict(sorted(groups.items()))
 
 
 def draw(record: dict[str, Any]) -> None:
@@ -168,11 +164,9 @@ def draw(record: dict[str, Any]) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    dots: dict[str, list[tuple[float, float]]] = {}
-    for name, found in record.items():
-        if name != "pace":
-            title, minutes = _of(name)
-            dots.setdefault(title, []).append((float(minutes), found["kNN 200"]))
+    dots: dict[str, list[tuple[int, float]]] = {}
+    for (title, minutes), found in grouped(record).items():
+        dots.setdefault(title, []).extend((minutes, each["kNN 200"]) for each in found)
     figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
     for title, points in sorted(dots.items(), reverse=True):
         told = "ownlatent, its preset" if title == "ownlatent" else title

@@ -137,7 +137,7 @@ def passed(loader: DataLoader[Any]) -> float:
 
 def warm(views: Any, canvases: Canvases, batch: int) -> float:
     began = time.perf_counter()
-    seen = sum(made(views, canvases, batch))
+    seen = made(views, canvases, batch)
     return seen / (time.perf_counter() - began)
 
 
@@ -147,20 +147,20 @@ def cold(views: Any, task: Task) -> float:
     parts = max(96, 4 * task.batch)
     seen = 0
     for canvases in decode_parts(task.source, parts, view_size=task.size, place="host"):
-        seen += sum(made(views, canvases, task.batch))
+        seen += made(views, canvases, task.batch)
     return seen / (time.perf_counter() - began)
 
 
-def made(views: Any, canvases: Canvases, batch: int) -> list[int]:
-    """The images of each batch that views were made of."""
+def made(views: Any, canvases: Canvases, batch: int) -> int:
+    """Of how many images views were made."""
     seed, epoch = torch.tensor(0), torch.tensor(1)
-    counts = []
+    seen = 0
     for rows in torch.arange(len(canvases)).split(batch):
         if len(rows) < batch and not isinstance(views, Views):
             continue  # a compiled program is made for one batch size
         pixels, sizes, ids = canvases.batch(rows, "cpu")
-        counts.append(len(views(pixels, ids, epoch, seed, sizes)[0]))
-    return counts
+        seen += len(views(pixels, ids, epoch, seed, sizes)[0])
+    return seen
 
 
 def compare(title: str, rounds: int, runs: dict[str, Callable[[], float]]) -> list[str]:

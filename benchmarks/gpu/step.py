@@ -1,7 +1,7 @@
 """Images per second of whole training steps, where a step's time goes, and which limit holds it.
 
     python -m benchmarks.gpu.step [--minutes 8] [--toy]
-    python -m benchmarks.gpu.step --minutes 30 --out benchmarks/results    # on a CPU
+    python -m benchmarks.gpu.step --minutes 60 --out benchmarks/results    # on a CPU
 
 The loop is the library's own, from canvases on the device to the moved target, with the heads of
 each method's paper and two views. Parts of a step are read off the device's clock between the
@@ -338,12 +338,11 @@ def table(record: dict[str, Any]) -> list[str]:
     ]
     for name, cell in done.items():
         parts = " | ".join(f"{cell['shares'][part]:.1%}" for part in PARTS_SHOWN)
-        memory = "-" if cell["peak_bytes"] is None else f"{cell['peak_bytes'] / 1e9:.1f}"
         lines.append(
             f"| {name} | {cell['batch']}, {cell['size']} | {_three(cell['images_per_second'])} | "
-            f"{memory} | {parts} | {cell['operations_per_image'] / 1e9:.2f} | "
-            f"{cell['share_of_arithmetic']:.0%} | {cell['share_of_bandwidth']:.0%} | "
-            f"{sum(cell['waits_per_step'].values()):.1f} |"
+            f"{cell['peak_bytes'] / 1e9:.1f} | {parts} | "
+            f"{cell['operations_per_image'] / 1e9:.2f} | {cell['share_of_arithmetic']:.0%} | "
+            f"{cell['share_of_bandwidth']:.0%} | {sum(cell['waits_per_step'].values()):.1f} |"
         )
     lines += ["", *(f"- {name} failed: {cell['error']}" for name, cell in record.items()
                     if "error" in cell)]  # fmt: skip

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,34 +71,42 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _write(folder: Path, key: str, size: int, fill: Callable[[Sink], Decoded]) -> None:
-    building = folder / f"{key}.tmp"
+@contextmanager
+def put_as_a_whole(path: Path) -> Iterator[Path]:
+    """A folder to fill, which is called ``path`` at the end; after an error nothing is left."""
+    building = path.with_suffix(".tmp")
     shutil.rmtree(building, ignore_errors=True)  # what a killed process left
-    require_disk(size, folder)
     building.mkdir()
     try:
-        with (building / "pixels.bin").open("wb") as file:
-
-            def write(canvases: Pixels) -> None:
-                file.write(np.ascontiguousarray(canvases).data)
-
-            decoded = fill(write)
-            _flush(file.fileno(), file.flush)
-        with (building / "rows.npz").open("wb") as file:
-            np.savez(file, rows=decoded.rows, digests=decoded.digests)
-            _flush(file.fileno(), file.flush)
-        with (building / "skipped.json").open("w") as text:
-            json.dump(decoded.skipped, text)
-            _flush(text.fileno(), text.flush)
-        building.rename(folder / key)
+        yield building
+        building.rename(path)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
 
 
-def _flush(descriptor: int, flush: Callable[[], None]) -> None:
-    flush()
-    os.fsync(descriptor)
+@contextmanager
+def on_disk(path: Path, mode: str = "wb") -> Iterator[Any]:
+    """A file to write, which at the end has reached the disk."""
+    with path.open(mode) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write(folder: Path, key: str, size: int, fill: Callable[[Sink], Decoded]) -> None:
+    with put_as_a_whole(folder / key) as building:
+        require_disk(size, folder)
+        with on_disk(building / "pixels.bin") as file:
+
+            def write(canvases: Pixels) -> None:
+                file.write(np.ascontiguousarray(canvases).data)
+
+            decoded = fill(write)
+        with on_disk(building / "rows.npz") as file:
+            np.savez(file, rows=decoded.rows, digests=decoded.digests)
+        with on_disk(building / "skipped.json", "w") as file:
+            json.dump(decoded.skipped, file)
 
 
 def _read_rows(entry: Path) -> Decoded:

@@ -1,7 +1,6 @@
 """The indices of many shards laid end to end; of large data a file that processes share."""
 
 import json
-import os
 import shutil
 import zlib
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ownlatent.data.cache import locked
+from ownlatent.data.cache import locked, on_disk, put_as_a_whole
 from ownlatent.data.tars import Index
 
 SHARED = 1_000_000
@@ -75,24 +74,16 @@ def mapped(path: Path) -> Joined | None:
 
 
 def _write(path: Path, joined: Joined) -> None:
-    building = path.with_suffix(".tmp")
-    for leftover in (building, path):
-        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.rmtree(path, ignore_errors=True)  # a damaged one
     arrays = {"starts": joined.starts, "bases": joined.bases, **joined.samples._asdict()}
-    try:
-        building.mkdir()
+    with put_as_a_whole(path) as building:
         for name, array in arrays.items():
-            with (building / f"{name}.npy").open("wb") as file:
+            with on_disk(building / f"{name}.npy") as file:
                 np.save(file, array)
-                file.flush()
-                os.fsync(file.fileno())
-        sums = {name: _sum(array) for name, array in arrays.items()}
-        (building / _SUMS).write_text(json.dumps(sums))
-        building.rename(path)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        with on_disk(building / _SUMS, "w") as file:
+            json.dump({name: _sum(array) for name, array in arrays.items()}, file)
 
 
 def _sum(array: NDArray[Any]) -> list[Any]:
     """What tells an array from another: type, length and a checksum."""
-    return [array.dtype.str, *array.shape, zlib.crc32(np.ascontiguousarray(array).data)]
+    return [array.dtype.str, *array.shape, zlib.crc32(array.data)]

@@ -51,7 +51,7 @@ def embed(
     if len(images) == 0:
         raise UsageError("There are no images to embed; give a source with at least one.")
     device = torch.device(device)
-    count = batch_size or _fitting(encoder, device)
+    count = _fitting(encoder, device) if batch_size is None else batch_size
     modes = {module: module.training for module in encoder.modules()}
     encoder.eval()
     try:
